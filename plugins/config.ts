@@ -1,0 +1,115 @@
+// The environment: every variable, its default and its meaning in one schema, checked once at boot.
+import { Type, type Static } from '@sinclair/typebox'
+import { envSchema } from 'env-schema'
+import fp from 'fastify-plugin'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    config: Config
+  }
+}
+
+const WebAddress = '^(ws|http)s?://[^\\s/?#@]+(:\\d+)?(/[^\\s?#]*)?$'
+const Seconds = (fallback: number, minimum: number, maximum: number, description: string) =>
+  Type.Integer({ default: fallback, minimum, maximum, description: `${description} (seconds)` })
+
+/**
+ * The contract with whoever deploys the service (A1.4): names, defaults and limits of all variables.
+ * `.env.example` lists the same keys in the same order; a test compares them.
+ */
+export const ConfigSchema = Type.Object({
+  LIVEKIT_URL: Type.String({ pattern: WebAddress, description: 'LiveKit address that clients are given: ws(s):// or http(s)://' }),
+  LIVEKIT_API_KEY: Type.String({ minLength: 1, description: 'LiveKit API key' }),
+  LIVEKIT_API_SECRET: Type.String({ minLength: 32, description: 'LiveKit API secret, 32 characters or more' }),
+  LIVEKIT_API_URL: Type.Optional(Type.String({ pattern: WebAddress, description: 'LiveKit address that the service itself calls; LIVEKIT_URL when not set' })),
+  LIVEKIT_WORKER_NUM_IDLE: Type.Integer({ default: 2, minimum: 0, maximum: 64, description: 'Idle agent processes kept warm by agents/ (A1.5)' }),
+  VOICE_AGENT_NAME: Type.String({ default: 'voice-agent', maxLength: 128, description: 'Worker dispatched to voice rooms; empty = none' }),
+  VIDEO_AGENT_NAME: Type.String({ default: 'avatar-agent', maxLength: 128, description: 'Worker dispatched to video rooms; empty = none' }),
+  JWT_SECRET: Type.Optional(Type.String({ minLength: 32, description: 'HS256 secret of the users\' tokens, 32 bytes or more; this or JWT_JWKS_URL' })),
+  JWT_JWKS_URL: Type.Optional(Type.String({ pattern: '^https?://[^\\s?#@]+$', description: 'Where the keys of the users\' tokens are published; this or JWT_SECRET' })),
+  JWT_ISSUER: Type.Optional(Type.String({ description: 'Issuer that every user token must name' })),
+  JWT_AUDIENCE: Type.Optional(Type.String({ description: 'Audience that every user token must name' })),
+  JWT_MAX_LIFETIME: Seconds(86_400, 60, 31_536_000, 'Longest lifetime of a user token that is accepted'),
+  DATABASE_URL: Type.Optional(Type.String({ pattern: '^postgres(ql)?://', description: 'PostgreSQL to use; without it the service runs one of its own in DATA_DIR' })),
+  DATA_DIR: Type.String({ default: './data', minLength: 1, description: 'Folder of the service\'s own PostgreSQL' }),
+  HOST: Type.String({ default: '127.0.0.1', minLength: 1, description: 'Address to listen on' }),
+  PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65_535, description: 'Port to listen on; 0 = any free one' }),
+  LOG_LEVEL: Type.Union(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)), { default: 'info', description: 'Least level that is logged' }),
+  CORS_ORIGINS: Type.Optional(Type.String({ pattern: '^https?://[^\\s,*]+(,\\s*https?://[^\\s,*]+)*$', description: 'Origins of web clients, comma list; never *' })),
+  TRUST_PROXY: Type.Optional(Type.String({ pattern: '^[0-9a-fA-F:./]+(,\\s*[0-9a-fA-F:./]+)*$', description: 'Addresses of proxies whose X-Forwarded-For is believed, comma list' })),
+  MAX_SESSIONS_PER_USER: Type.Integer({ default: 5, minimum: 1, maximum: 1000, description: 'Live sessions one user may have (D4)' }),
+  RATE_LIMIT_PER_MINUTE: Type.Integer({ default: 300, minimum: 0, maximum: 1_000_000, description: 'Requests per client and minute; 0 = no limit' }),
+  START_LIMIT_PER_MINUTE: Type.Integer({ default: 10, minimum: 0, maximum: 1_000_000, description: 'Starts per user and minute, replays not counted; 0 = no limit' }),
+  VOICE_TOKEN_TTL: Seconds(21_600, 60, 604_800, 'Lifetime of a voice join token (A2.4)'),
+  VIDEO_TOKEN_TTL: Seconds(86_400, 60, 604_800, 'Lifetime of a video join token (B2)'),
+  VOICE_MAX_DURATION: Type.Optional(Type.Integer({ minimum: 60, maximum: 604_800, description: 'Longest voice session (seconds); VOICE_TOKEN_TTL when not set (D7)' })),
+  VIDEO_MAX_DURATION: Type.Optional(Type.Integer({ minimum: 60, maximum: 604_800, description: 'Longest video session (seconds); VIDEO_TOKEN_TTL when not set (D7)' })),
+  DEPARTURE_TIMEOUT: Seconds(60, 1, 3600, 'How long a room waits for a user who left'),
+  AGENT_JOIN_TIMEOUT: Seconds(15, 1, 600, 'How long until an agent counts as missing (D2)'),
+  AGENT_MAX_DISPATCHES: Type.Integer({ default: 5, minimum: 1, maximum: 50, description: 'Dispatches per episode, the first included (D2)' }),
+  END_ON_AGENT_FAILURE: Type.Boolean({ default: false, description: 'End a session whose agent has failed' }),
+  VIDEO_DISPATCH_TIMEOUT: Seconds(7, 1, 60, 'How long create-room waits for its agent (B6)'),
+  RECONCILE_INTERVAL: Seconds(15, 1, 3600, 'Time between two looks at a live session (D6)'),
+  RETENTION_DAYS: Type.Integer({ default: 30, minimum: 2, maximum: 3650, description: 'Days that ended sessions and events are kept' }),
+  REDIS_URL: Type.Optional(Type.String({ pattern: '^rediss?://', description: 'Redis that shares rate limits between replicas' })),
+  METRICS_TOKEN: Type.Optional(Type.String({ minLength: 16, description: 'Bearer token that /metrics asks for when set' }))
+})
+
+/** The checked environment, with what follows from it. */
+export type Config = Static<typeof ConfigSchema> & Required<Pick<Static<typeof ConfigSchema>, 'LIVEKIT_API_URL' | 'VOICE_MAX_DURATION' | 'VIDEO_MAX_DURATION'>>
+
+const mayBeEmpty = new Set(['VOICE_AGENT_NAME', 'VIDEO_AGENT_NAME'])
+const secrets = ['LIVEKIT_API_SECRET', 'JWT_SECRET', 'METRICS_TOKEN'] as const
+
+/**
+ * Reads and checks the environment.
+ * @param env variables as the process has them; an empty one counts as not set, save for the agent names
+ * @param dotenv whether a `.env` file in the working folder fills in what `env` lacks
+ * @returns the configuration, defaults applied
+ * @throws Error naming every variable that is missing or wrong, never its value
+ */
+export function loadConfig (env: NodeJS.ProcessEnv, dotenv = false): Config {
+  const data = Object.fromEntries(Object.entries(env).filter(([name, value]) => value !== '' || mayBeEmpty.has(name)))
+  let config: Static<typeof ConfigSchema>
+  try {
+    config = envSchema<Static<typeof ConfigSchema>>({ schema: ConfigSchema, data, dotenv, env: false })
+  } catch (error) {
+    throw new Error(`The environment is not complete: ${explain(error)}. .env.example says what each variable means.`)
+  }
+
+  const wrong: string[] = []
+  if (!config.JWT_SECRET && !config.JWT_JWKS_URL) wrong.push('JWT_SECRET or JWT_JWKS_URL is required')
+  if (config.JWT_SECRET && config.JWT_JWKS_URL) wrong.push('JWT_SECRET and JWT_JWKS_URL exclude each other')
+  for (const name of secrets) {
+    // RFC 8725 section 3.5: a secret that can be guessed is none.
+    const value = config[name]
+    if (value && (/^(change|replace|your|example|placeholder|secret$)/i.test(value) || new Set(value).size < 8)) wrong.push(`${name} is a placeholder: make one with "openssl rand -hex 32"`)
+  }
+  if (config.JWT_SECRET === config.LIVEKIT_API_SECRET) wrong.push('JWT_SECRET and LIVEKIT_API_SECRET must differ')
+  const apiUrl = config.LIVEKIT_API_URL ?? config.LIVEKIT_URL
+  // The server SDK drops the path of its address without a word (livekit-server-sdk TwirpRPC).
+  if (new URL(apiUrl).pathname !== '/') wrong.push(`${config.LIVEKIT_API_URL ? 'LIVEKIT_API_URL' : 'LIVEKIT_URL'} must not have a path`)
+  if (wrong.length > 0) throw new Error(`The environment is not right: ${wrong.join('; ')}.`)
+
+  return {
+    ...config,
+    LIVEKIT_API_URL: apiUrl,
+    VOICE_MAX_DURATION: config.VOICE_MAX_DURATION ?? config.VOICE_TOKEN_TTL,
+    VIDEO_MAX_DURATION: config.VIDEO_MAX_DURATION ?? config.VIDEO_TOKEN_TTL
+  }
+}
+
+interface SchemaError { instancePath: string, keyword: string, message?: string, params: Record<string, unknown> }
+
+function explain (error: unknown): string {
+  const errors = (error as { errors?: SchemaError[] }).errors ?? []
+  if (errors.length === 0) return (error as Error).message
+  const said = errors.map((one) => one.keyword === 'required'
+    ? `${String(one.params.missingProperty)} is required`
+    : `${one.instancePath.slice(1)} ${one.keyword === 'pattern' ? 'is not of the right form' : one.message ?? 'is wrong'}`)
+  return [...new Set(said)].join('; ')
+}
+
+export default fp(async (app, { config }: { config: Config }) => {
+  app.decorate('config', config)
+}, { name: 'config' })

@@ -1,0 +1,26 @@
+// PostgreSQL, given or of our own: opens it, brings the schema up to date, offers the store, closes it.
+import fp from 'fastify-plugin'
+import { startEmbeddedPostgres } from './embedded.ts'
+import { migrate } from './migrate.ts'
+import { openDatabase } from './query.ts'
+import { createSessionStore } from './session-store.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    sessionStore: ReturnType<typeof createSessionStore>
+  }
+}
+
+export default fp(async (app) => {
+  const { DATABASE_URL, DATA_DIR } = app.config
+  const embedded = DATABASE_URL ? undefined : await startEmbeddedPostgres(DATA_DIR, app.log)
+  const url = DATABASE_URL ?? embedded!.url
+  const database = openDatabase(url, (err) => app.log.warn({ err }, 'idle database connection lost'))
+  app.addHook('onClose', async () => {
+    await database.close()
+    await embedded?.stop()
+  })
+  await migrate(url)
+
+  app.decorate('sessionStore', createSessionStore(database))
+}, { name: 'database', decorators: { fastify: ['config'] } })

@@ -1,0 +1,81 @@
+// One way to ask PostgreSQL: bounded in time, and every failure translated to a coded error.
+import createError from '@fastify/error'
+import pg from 'pg'
+
+/** PostgreSQL is away, overloaded or too slow: nothing was decided, try again. */
+export const DatabaseUnavailable = createError('DATABASE_UNAVAILABLE', 'The service is not available right now. Try again later.', 503)
+
+const STATEMENT_LIMIT = 2000 // ms, also the server's own limit for a statement
+const CONNECT_LIMIT = 1000 // ms
+
+export type Run = <Row extends object>(text: string, values: unknown[]) => Promise<Row[]>
+
+export interface Database {
+  /** One statement. `deadline` is on the scale of performance.now(). */
+  query: <Row extends object>(text: string, values: unknown[], deadline?: number) => Promise<Row[]>
+  /** Several statements, all or none. */
+  transaction: <T>(work: (run: Run) => Promise<T>) => Promise<T>
+  close: () => Promise<void>
+}
+
+/**
+ * A pool of connections to the PostgreSQL at `url`.
+ * @param onError is told of idle connections that broke: without a listener that ends the process
+ * @throws DatabaseUnavailable when the database cannot be asked or does not answer in time
+ */
+export function openDatabase (url: string, onError: (error: Error) => void): Database {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: 20,
+    connectionTimeoutMillis: CONNECT_LIMIT,
+    statement_timeout: STATEMENT_LIMIT,
+    idle_in_transaction_session_timeout: 5000,
+    query_timeout: STATEMENT_LIMIT + 500, // for a connection that is dead without a word
+    keepAlive: true
+  })
+  let closing = false
+  pool.on('error', (error) => { if (!closing) onError(error) })
+
+  return {
+    async query (text, values, deadline = Infinity) {
+      const left = Math.min(STATEMENT_LIMIT + 500, Math.ceil(deadline - performance.now()))
+      if (left <= 0) throw new DatabaseUnavailable()
+      try {
+        // query_timeout of one query: pg reads it from the query's own configuration
+        return (await pool.query({ text, values, query_timeout: left } as pg.QueryConfig)).rows
+      } catch (error) {
+        throw translate(error)
+      }
+    },
+    async transaction (work) {
+      let client: pg.PoolClient | undefined
+      try {
+        client = await pool.connect()
+        await client.query('begin')
+        const result = await work(async (text, values) => (await client!.query(text, values)).rows)
+        await client.query('commit')
+        client.release()
+        return result
+      } catch (error) {
+        client?.release(true) // rolls back with its session; its state is not known
+        throw translate(error)
+      }
+    },
+    async close () {
+      closing = true // its sockets may outlive end() by a moment
+      await pool.end()
+    }
+  }
+}
+
+// https://www.postgresql.org/docs/current/errcodes-appendix.html: connection, resources, operator intervention, read-only after a failover, lock timeout
+const away = /^(08|53|57|25006|55P03)/
+
+function translate (error: unknown): unknown {
+  const { code, message } = error as { code?: string, message?: string }
+  const unavailable = code === undefined
+    ? /timeout|terminated|Connection|ended/i.test(message ?? '') // pg's own errors have no code
+    : away.test(code) || /^E[A-Z]+$/.test(code)
+  if (!unavailable) return error
+  return Object.assign(new DatabaseUnavailable({ cause: error }), { headers: { 'retry-after': '1' }, members: { retry_after: 1 } })
+}

@@ -1,0 +1,116 @@
+// The sessions in PostgreSQL: one statement per transition, each conditional on the state it starts from.
+import type { Session, SessionEvent, SessionStore, Stay } from '../../src/store.ts'
+import type { Database } from './query.ts'
+
+// Statements that close the open stays of a session that ends, and tell why it ended when nobody said so.
+const closeStays = (ended: string) => `
+  closed as (update participants p set left_at = e.ended_at, with_room = true from ${ended} e where p.session_id = e.id and p.left_at is null)`
+const addEvent = (name: string, source: string, type: string, actor: string, data: string, at: string) => `
+  ${name} as (insert into session_events (session_id, user_id, at, type, actor, data) select id, user_id, ${at}, '${type}', ${actor}, ${data} from ${source})`
+
+/** The store over a pool of PostgreSQL connections. READ COMMITTED; times come from the caller's clock. */
+export function createSessionStore ({ query, transaction }: Database): SessionStore {
+  const one = async (text: string, values: unknown[], deadline?: number) => (await query<Session>(text, values, deadline))[0]
+
+  return {
+    // All candidate rows share one primary key, so exactly one lands, in the lowest free slot: exact under any race, one round trip (D4).
+    claim: (session, limits, deadline) => one(`
+      insert into sessions (id, mode, room_name, user_id, agent_type, category_id, category_name, idempotency_key, request_id,
+        agent_state, agent_dispatches, episode_dispatches, agent_dispatched_at, created_at, expires_at, next_check_at, state, slot)
+      select $1, $2, $3, $4, $5, $6::uuid, $7, $8, $16, $9, $10, $10, case when $10 > 0 then $11::timestamptz end, $11, $12, $13, 'starting', s
+        from generate_series(1, $14::int) s
+       where $15::int = 0 or (select count(*) from sessions where user_id = $4 and created_at > $11::timestamptz - interval '1 minute') < $15
+       order by s
+      on conflict do nothing
+      returning *`,
+    [session.id, session.mode, session.room_name, session.user_id, session.agent_type, session.category_id, session.category_name, session.idempotency_key,
+      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id], deadline),
+
+    byKey: (userId, key, deadline) => one('select * from sessions where user_id = $1 and idempotency_key = $2 and end_reason is distinct from \'start_failed\'', [userId, key], deadline),
+
+    async usage (userId, now, deadline) {
+      const [usage] = await query<{ live: number, recent: number, oldest: Date | null }>(`
+        select (select count(*)::int from sessions where user_id = $1 and ended_at is null) as live, count(*)::int as recent, min(created_at) as oldest
+          from sessions where user_id = $1 and created_at > $2::timestamptz - interval '1 minute'`, [userId, now], deadline)
+      return usage!
+    },
+
+    byRoom: (roomName, deadline) => one('select * from sessions where room_name = $1', [roomName], deadline),
+
+    byId: (id, deadline) => one('select * from sessions where id = $1', [id], deadline),
+
+    goLive: (id, live, deadline) => one(`
+      with live as (
+        update sessions set state = 'live', room_sid = $2, expires_at = $3, next_check_at = least(next_check_at, $4) where id = $1 and state = 'starting' returning *),
+      ${addEvent('noted', 'live', 'session.started', '$5', 'jsonb_strip_nulls(jsonb_build_object(\'mode\', mode, \'agent_type\', agent_type, \'counselor_category\', category_name))', '$6::timestamptz')}
+      select * from live`, [id, live.room_sid, live.expires_at, live.next_check_at, live.actor, live.now], deadline),
+
+    liveOf: (userId, mode, deadline) => query(
+      'select * from sessions where user_id = $1 and mode = $2 and state = \'live\' and ended_at is null order by created_at desc, id desc', [userId, mode], deadline),
+
+    beginEnd: (id, end, deadline) => one(`
+      update sessions set state = 'ending', end_reason = coalesce(end_reason, $2), ended_by = coalesce(ended_by, $3), lease_until = $5, next_check_at = $5, check_no = check_no + 1
+       where id = $1 and (state in ('starting', 'live') or (state = 'ending' and (lease_until < $4 or check_no = $6)))
+      returning *`, [id, end.reason, end.by, end.now, end.lease_until, end.holding ?? null], deadline),
+
+    finishEnd: (id, checkNo, end, deadline) => one(`
+      with ended as (
+        update sessions set state = 'ended', ended_at = $3, watch_until = $4, next_check_at = $5, lease_until = '-infinity'
+         where id = $1 and check_no = $2 and state = 'ending' returning *),
+      ${closeStays('ended')},
+      ${addEvent('noted', 'ended', 'session.ended', 'ended_by', 'jsonb_build_object(\'reason\', end_reason)', 'ended_at')}
+      select * from ended`, [id, checkNo, end.now, end.watch_until, end.next_check_at], deadline),
+
+    change: (key, decide) => transaction(async (run) => {
+      const [session] = 'room_name' in key
+        ? await run<Session>('select * from sessions where room_name = $1 for update', [key.room_name])
+        : await run<Session>('select * from sessions where id = $1 and check_no = $2 for update', [key.id, key.check_no])
+      if (!session) return undefined
+      const change = decide(session, await run<Stay>('select * from participants where session_id = $1', [session.id]))
+      if (!change) return session
+      for (const stay of change.stays ?? []) {
+        await run(`
+          insert into participants (session_id, sid, identity, kind, joined_at, left_at, with_room, hung_up) values ($1, $2, $3, $4, $5, $6, $7, $8)
+          on conflict (session_id, sid) do update set identity = $3, kind = $4, joined_at = $5, left_at = $6, with_room = $7, hung_up = $8`,
+        [session.id, stay.sid, stay.identity, stay.kind, stay.joined_at, stay.left_at, stay.with_room, stay.hung_up])
+      }
+      for (const event of change.events ?? []) await run(...insertEvent({ ...event, session_id: session.id, user_id: session.user_id }))
+      const columns = Object.entries(change.session ?? {})
+      if (columns.length === 0) return session
+      const [changed] = await run<Session>(`update sessions set ${columns.map(([name], n) => `${name} = $${n + 2}`).join(', ')} where id = $1 returning *`, [session.id, ...columns.map(([, value]) => value)])
+      return changed
+    }),
+
+    // next_check_at = lease_until while a look is on: whatever differs afterwards was pulled forward meanwhile (see release).
+    claimDue: (now, leaseUntil, limit) => query(`
+      update sessions s set lease_until = $2, next_check_at = $2, check_no = check_no + 1
+        from (select id from sessions where next_check_at <= $1 and lease_until < $1 order by next_check_at limit $3 for update skip locked) due
+       where s.id = due.id
+      returning s.*`, [now, leaseUntil, limit]),
+
+    async release (looks) {
+      if (looks.length === 0) return
+      await query(`
+        update sessions s set lease_until = '-infinity', next_check_at = case when s.next_check_at = s.lease_until then l.at else s.next_check_at end
+          from unnest($1::uuid[], $2::int[], $3::timestamptz[]) l (id, check_no, at)
+         where s.id = l.id and s.check_no = l.check_no`,
+      [looks.map((look) => look.id), looks.map((look) => look.check_no), looks.map((look) => look.next_check_at)])
+    },
+
+    async note (event) {
+      await query(...insertEvent(event))
+    },
+
+    async ping () {
+      await query('select 1', [])
+    }
+  }
+}
+
+function insertEvent (event: SessionEvent): [string, unknown[]] {
+  return [
+    'insert into session_events (session_id, user_id, at, type, actor, data, livekit_id) values ($1, $2, $3, $4, $5, $6, $7) on conflict (livekit_id) do nothing',
+    [event.session_id, event.user_id, event.at, event.type, event.actor, event.data, event.livekit_id ?? null]
+  ]
+}
+

@@ -1,0 +1,105 @@
+// HTTP made strict: the options of the server, and one hook that every request passes first.
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, Server } from 'node:http'
+import createError from '@fastify/error'
+import { LogController, type FastifyHttpOptions, type FastifyReply, type FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { clientErrorHandler, refuse } from './client-errors.ts'
+import type { Config } from './config.ts'
+import { answer } from './errors.ts'
+import { acceptJsonOnly } from './json.ts'
+import { loggerOptions } from './logger.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** When the request has to be answered, on the scale of performance.now() (ms). */
+    deadline: number
+  }
+}
+
+/** From arrival to answer, all calls out included (ms). */
+const requestDeadline = 7000
+
+const BadHeaders = createError<[string]>('BAD_HEADERS', 'The request %s.', 400)
+const BadAddress = createError('BAD_ADDRESS', 'The address holds a character that is not allowed.', 400)
+const ExpectationFailed = createError('EXPECTATION_FAILED', 'The only expectation that is understood is 100-continue.', 417)
+
+const once = new Set(['host', 'authorization', 'content-type', 'content-length', 'idempotency-key'])
+const host = /^[\w.~!$&'()*+,;=:%[\]-]*$/
+const requestId = /^[A-Za-z0-9._-]{1,64}$/
+
+/**
+ * The options Fastify is made with. What they say is more than a default: without them slow clients hold sockets for minutes,
+ * bodies are coerced and stripped, and bad addresses are repeated to whoever sent them.
+ * @param stream where log lines go instead of stdout, for tests
+ */
+export function serverOptions (config: Pick<Config, 'LOG_LEVEL' | 'TRUST_PROXY'>, stream?: { write: (line: string) => void }): FastifyHttpOptions<Server> {
+  return {
+    logger: loggerOptions(String(config.LOG_LEVEL), stream),
+    // errors.ts tells of each failure once, the metrics of everything else.
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: ({ headers: { 'x-request-id': given } }) => typeof given === 'string' && requestId.test(given) ? given : randomUUID(),
+    trustProxy: config.TRUST_PROXY?.split(',').map((address) => address.trim()) ?? false,
+
+    requestTimeout: 10_000,
+    http: { headersTimeout: 5000, connectionsCheckingInterval: 1000, requireHostHeader: false },
+    return503OnClosing: false,
+    bodyLimit: 16 * 1024,
+
+    // A name of 256 bytes, each of them percent-encoded.
+    routerOptions: { caseSensitive: true, maxParamLength: 768 },
+    exposeHeadRoutes: true,
+    // RFC 9112 section 3.2.2: an address may come with scheme and authority. The rest of the house sees its path only.
+    rewriteUrl: ({ url = '/' }) => url.startsWith('/') ? url : url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*\/?/i, '/'),
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: true, allErrors: false } },
+
+    clientErrorHandler,
+    frameworkErrors: (error, request, reply) => {
+      setHeaders(request as FastifyRequest, reply as FastifyReply)
+      answer(error, request as FastifyRequest, reply as FastifyReply)
+    }
+  }
+}
+
+function setHeaders (request: FastifyRequest, reply: FastifyReply): void {
+  reply.header('x-request-id', request.id)
+  reply.header('cache-control', 'no-store')
+  reply.header('x-content-type-options', 'nosniff')
+  reply.header('referrer-policy', 'no-referrer')
+  reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+}
+
+/** Whoever sends such headers may mean to smuggle a second request past a proxy: the connection goes with the first. */
+function badHeaders (why: string): Error {
+  return Object.assign(new BadHeaders(why), { headers: { connection: 'close' } })
+}
+
+/** What is wrong with a request before anybody looks at what it wants; Node and Fastify would let all of it pass. */
+function refusal ({ rawHeaders, headers, httpVersion, url = '' }: IncomingMessage): Error | undefined {
+  // RFC 9112 section 3.2: none, two or a malformed Host. Of two Authorization or Content-Type lines Node keeps the first.
+  const seen = new Set<string>()
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!.toLowerCase()
+    if (!once.has(name)) continue
+    if (seen.has(name)) return badHeaders(`has more than one ${name} header`)
+    seen.add(name)
+  }
+  if (headers.host === undefined ? httpVersion === '1.1' : !host.test(headers.host)) return badHeaders('needs a valid host header')
+  if (headers.expect !== undefined && httpVersion === '1.1' && headers.expect.toLowerCase() !== '100-continue') return new ExpectationFailed()
+  if (url.includes('%00')) return new BadAddress()
+}
+
+export default fp(async (app) => {
+  acceptJsonOnly(app)
+
+  app.decorateRequest('deadline', 0)
+  app.addHook('onRequest', (request, reply, done) => {
+    request.deadline = performance.now() + requestDeadline
+    setHeaders(request, reply)
+    done(refusal(request.raw))
+  })
+
+  // Node would answer both by itself: with an empty 417, and by closing the socket.
+  app.server.on('checkExpectation', app.routing)
+  app.server.on('connect', (_request, socket) => refuse(app, socket, 405, 'CONNECT', { Allow: 'GET, HEAD, POST, PATCH, DELETE' }))
+}, { name: 'http' })

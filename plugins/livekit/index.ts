@@ -1,0 +1,22 @@
+// The LiveKit client of the process: opened once, closed with the app.
+import fp from 'fastify-plugin'
+import { createLiveKit, type LiveKit } from './client.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    livekit: LiveKit
+  }
+}
+
+export default fp(async (app) => {
+  const { LIVEKIT_API_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET } = app.config
+  const livekit = createLiveKit({
+    url: LIVEKIT_API_URL,
+    apiKey: LIVEKIT_API_KEY,
+    apiSecret: LIVEKIT_API_SECRET,
+    metrics: app.metrics,
+    onRepeat: (method, err) => app.log.warn({ method, err }, 'call to LiveKit repeated')
+  })
+  app.addHook('onClose', () => livekit.close())
+  app.decorate('livekit', livekit)
+}, { name: 'livekit', decorators: { fastify: ['config', 'metrics'] } })

@@ -1,0 +1,33 @@
+// The API document: OpenAPI 3.1 made from the routes' schemas, and the page that shows it.
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import fp from 'fastify-plugin'
+
+export default fp(async (app) => {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'livekit-sessions',
+        version: '1.0.0',
+        description: 'Voice and video sessions with AI agents on LiveKit: one call gives a room, a join token, and an agent on its way.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
+      },
+      servers: [{ url: '/', description: 'This server' }],
+      tags: [{ name: 'voice-sessions', description: 'Start, watch and end voice sessions' }],
+      security: [{ bearer: [] }],
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The JWT that the app\'s own sign-in gave its user' }
+        }
+      }
+    },
+    refResolver: { buildLocalReference: (json, _baseUri, _fragment, i) => String(json.$id ?? `def-${i}`) }
+  })
+  await app.register(swaggerUi, {
+    routePrefix: '/api/docs',
+    staticCSP: true,
+    logLevel: 'warn',
+    uiConfig: { deepLinking: true, persistAuthorization: true, tryItOutEnabled: true }
+  })
+}, { name: 'swagger' })

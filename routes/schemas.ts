@@ -1,0 +1,41 @@
+// The words that several routes share: names, times, and the problems they may answer with.
+import { Type, type TObject, type TProperties } from '@sinclair/typebox'
+
+export const roomNameExample = 'fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015'
+export const roomName = Type.String({ pattern: '^[A-Za-z0-9._~:@|+=_-]{1,256}$', description: 'Name of the LiveKit room', examples: [roomNameExample] })
+const agentTypes = ['workout', 'diet', 'supplement', 'tracker', 'scheduler', 'general'] as const
+type AgentType = typeof agentTypes[number]
+const agentTypeSchema = { type: 'string', enum: agentTypes, description: 'What the agent is for', examples: ['workout'] }
+/** What is asked for (A3.5), and what a session has: null in the record of a video session, which no voice answer holds. */
+export const agentType = Type.Unsafe<AgentType>({ ...agentTypeSchema, default: 'general' })
+export const startedAgentType = Type.Unsafe<AgentType | null>(agentTypeSchema)
+export const idempotencyKey = Type.Optional(Type.String({ pattern: '^[\\x21-\\x7e]{1,255}$', description: 'A new random value for each start that is meant, the same for its retries', examples: ['3f1c7c1e-8a52-4a86-9d0b-5a6e2d4b9d7f'] }))
+
+/** A point in time: ISO 8601, UTC. In JavaScript a Date, on the wire a string. */
+export const at = (description: string) => Type.Unsafe<Date>(Type.String({ format: 'date-time', description, examples: ['2026-01-01T10:00:00.000Z'] }))
+
+/** An object of these properties and no other: what a client misspells is refused, not dropped. */
+export const Strict = <Properties extends TProperties>(properties: Properties, options = {}): TObject<Properties> => Type.Object(properties, { additionalProperties: false, ...options })
+
+const meanings: Record<number, { description: string, title: string, code: string, detail: string, members?: object }> = {
+  400: { description: 'The request is not valid', title: 'Bad Request', code: 'validation-failed', detail: 'The request does not have the form that is asked for.', members: { errors: [{ in: 'body', path: '/agent_type', message: 'must be equal to one of the allowed values' }] } },
+  401: { description: 'No token, or one that is not valid', title: 'Unauthorized', code: 'unauthorized', detail: 'A valid bearer token is required.' },
+  403: { description: 'Somebody else\'s session', title: 'Forbidden', code: 'not-your-session', detail: 'Not your session' },
+  404: { description: 'No such session, or it is over', title: 'Not Found', code: 'session-not-found', detail: 'Session not found' },
+  409: { description: 'The first request with this key is still running, or its session has ended', title: 'Conflict', code: 'start-in-progress', detail: 'A start with this Idempotency-Key is still running. Try again in a moment.', members: { retry_after: 1 } },
+  413: { description: 'The body is too large', title: 'Payload Too Large', code: 'payload-too-large', detail: 'The request is too large.' },
+  415: { description: 'The body is not JSON', title: 'Unsupported Media Type', code: 'unsupported-media-type', detail: 'The body is of a type that is not accepted here.' },
+  422: { description: 'The key was used for another request', title: 'Unprocessable Entity', code: 'idempotency-key-reused', detail: 'This Idempotency-Key was used for a different request. Use a new key.' },
+  429: { description: 'Too many requests, starts or sessions', title: 'Too Many Requests', code: 'too-many-sessions', detail: 'You have as many sessions as one user may have. End one to start another.', members: { retry_after: 60, limit: 5 } },
+  500: { description: 'LiveKit or the service failed', title: 'Internal Server Error', code: 'internal-server-error', detail: 'Something went wrong on our side. Try again.' },
+  503: { description: 'Not available right now', title: 'Service Unavailable', code: 'service-unavailable', detail: 'The service is not available right now. Try again later.', members: { retry_after: 1 } }
+}
+
+/** The problem documents (RFC 9457) an operation may answer with, for its response schemas. */
+export function problems (...statuses: number[]) {
+  return Object.fromEntries(statuses.map((status) => {
+    const { description, title, code, detail, members } = meanings[status]!
+    const value = { type: `urn:livekit-sessions:problem:${code}`, title, status, detail, instance: 'urn:livekit-sessions:request:0b9cf7a1-3c1e-4b0e-9d54-2f3a8f0f6a52', ...members }
+    return [status, { description, content: { 'application/problem+json': { schema: { $ref: 'Problem#' }, examples: { problem: { value } } } } }]
+  }))
+}

@@ -1,0 +1,59 @@
+// The app, assembled: every plugin and route file by name, in the order it boots.
+import Fastify, { type FastifyInstance } from 'fastify'
+import auth from '../plugins/auth.ts'
+import config, { loadConfig, type Config } from '../plugins/config.ts'
+import cors from '../plugins/cors.ts'
+import database from '../plugins/database/index.ts'
+import errors from '../plugins/errors.ts'
+import http, { serverOptions } from '../plugins/http.ts'
+import limits from '../plugins/limits.ts'
+import livekit from '../plugins/livekit/index.ts'
+import metrics from '../plugins/metrics.ts'
+import pressure from '../plugins/pressure.ts'
+import swagger from '../plugins/swagger.ts'
+import operations from '../routes/operations.ts'
+import voiceSessions from '../routes/voice-sessions.ts'
+import type { Clock } from './lifecycle.ts'
+import rules from './rules.ts'
+
+export interface AppOptions {
+  /** Checked environment; read from `process.env` and `.env` when not given. */
+  config?: Config
+  /** One clock for rules and SQL; the machine's when not given. */
+  clock?: Clock
+  /** Where log lines go; stdout when not given. */
+  logStream?: { write: (line: string) => void }
+}
+
+/**
+ * Builds the app: ready to `listen` or `inject`, and closed by `close()`.
+ * @throws Error saying what is wrong with the environment, or why the database cannot be had
+ */
+export async function buildApp (options: AppOptions = {}): Promise<FastifyInstance> {
+  const settings = options.config ?? loadConfig(process.env, true)
+  const app = Fastify(serverOptions(settings, options.logStream))
+  try {
+    await app.register(config, { config: settings })
+    await app.register(metrics)
+    await app.register(errors)
+    await app.register(http)
+    await app.register(pressure)
+    await app.register(cors)
+    await app.register(limits)
+    await app.register(auth)
+    await app.register(swagger)
+
+    await app.register(database)
+    await app.register(livekit)
+    await app.register(rules, { clock: options.clock ?? Date })
+
+    await app.register(operations)
+    await app.register(voiceSessions, { prefix: '/api/v1/voice-sessions' })
+
+    await app.ready()
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+  return app
+}

@@ -1,0 +1,29 @@
+// The coded errors of the rules: what a client can be told, each with its status.
+import createError from '@fastify/error'
+
+/** No such session, or it is over: the same for everybody (A4.3). */
+export const SessionNotFound = createError('SESSION_NOT_FOUND', 'Session not found', 404)
+/** Somebody else's live session (A4.2). */
+export const NotYourSession = createError('NOT_YOUR_SESSION', 'Not your session', 403)
+/** The user has as many live sessions as one may have (D4). */
+export const TooManySessions = createError('TOO_MANY_SESSIONS', 'You have as many sessions as one user may have. End one to start another.', 429)
+/** The user starts sessions faster than START_LIMIT_PER_MINUTE. */
+export const TooManyStarts = createError('TOO_MANY_STARTS', 'You have started too many sessions in the last minute. Wait before the next one.', 429)
+/** An Idempotency-Key that was used for another request (D3). */
+export const KeyReused = createError('IDEMPOTENCY_KEY_REUSED', 'This Idempotency-Key was used for a different request. Use a new key.', 422)
+/** The first request with this Idempotency-Key is still at work (D3). */
+export const StartInProgress = createError('START_IN_PROGRESS', 'A start with this Idempotency-Key is still running. Try again in a moment.', 409)
+/** The session that this Idempotency-Key started is over (D3). */
+export const StartedSessionEnded = createError('STARTED_SESSION_ENDED', 'The session that this Idempotency-Key started has ended. Use a new key to start another.', 409)
+/** The session was ended while it was still being started. */
+export const EndedWhileStarting = createError('ENDED_WHILE_STARTING', 'The session was ended while it was being started.', 409)
+
+/** Adds what the problem document, the response headers or the log line need beyond the error's own text. */
+export function withDetails<T extends Error> (error: T, details: { members?: Record<string, unknown>, headers?: Record<string, string>, context?: Record<string, unknown> }): T {
+  return Object.assign(error, details)
+}
+
+/** The same for what may be tried again after `seconds`: RFC 9110 section 10.2.3. */
+export function retryAfter<T extends Error> (error: T, seconds: number, members: Record<string, unknown> = {}): T {
+  return withDetails(error, { members: { retry_after: seconds, ...members }, headers: { 'retry-after': String(seconds) } })
+}

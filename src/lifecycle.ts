@@ -1,0 +1,127 @@
+// What LiveKit's events and the end of a session do to it: close what somebody ends, bury what is gone, hear what LiveKit tells.
+import { observe, whyGone, type Participant, type Report } from './presence.ts'
+import type { EndReason, Session, SessionStore } from './store.ts'
+import { roomLimits } from './modes.ts'
+
+/** Time as the app sees it, in ms since 1970: one clock for rules and SQL, moved by hand in tests. */
+export interface Clock { now: () => number }
+
+/** How long an end may take before another may take it over, ms: a request's deadline and some more. */
+const END_LEASE = 10_000
+/** A refreshed token of a client that was inside lives 10 minutes, and LiveKit allows a minute of leeway (livekit-source.md section 6). */
+const REFRESHED_TOKEN_LIFE = 11 * 60_000
+/** When an ended room is looked at once more: a join that raced the delete is in by then. */
+const FIRST_WATCH = 3000
+/** How long LiveKit itself may go on trying to create a room, ms (livekit-source.md section 8). */
+export const SLOW_CREATE = 40_000
+
+export interface RoomCloser {
+  deleteRoom: (name: string, deadline?: number) => Promise<void>
+}
+
+/** A verified webhook of LiveKit, as far as the service understands it. */
+export interface LiveKitEvent {
+  id: string
+  type: string
+  roomName: string
+  roomSid: string
+  participant?: Participant & { disconnectedByRoom: boolean }
+  at: Date
+}
+
+export interface LifecycleDependencies {
+  store: SessionStore
+  livekit: RoomCloser
+  clock: Clock
+  /** Tells the reconciler that a session is due now. */
+  wake?: () => void
+}
+
+export function createLifecycle ({ store, livekit, clock, wake = () => {} }: LifecycleDependencies) {
+  const now = () => new Date(clock.now())
+  const later = (ms: number) => new Date(clock.now() + ms)
+
+  /** Until when a token of this session could still open a server that lets it in (D1). */
+  const watchUntil = (session: Session) => new Date(Math.max(session.expires_at.getTime() + 60_000, clock.now() + REFRESHED_TOKEN_LIFE))
+
+  return {
+    /**
+     * Ends a session: row to `ending`, room deleted, row to `ended`. Whatever fails in between, the reconciler finishes.
+     * @param options.roomExists false when LiveKit never got to make the room
+     * @param options.holding number of the look that holds the row, for an end that is to be finished
+     * @returns the ended session; undefined when another is at it or it is over
+     * @throws LiveKitFailed with the row left `ending`: no token, no listing, slot held until it is done
+     */
+    async close (session: Pick<Session, 'id'>, { reason, by }: { reason: EndReason, by: string }, deadline?: number, { roomExists = true, holding }: { roomExists?: boolean, holding?: number } = {}): Promise<Session | undefined> {
+      const ending = await store.beginEnd(session.id, { reason, by, now: now(), lease_until: later(END_LEASE), holding }, deadline)
+      if (!ending) return undefined
+      try {
+        if (roomExists) await livekit.deleteRoom(ending.room_name, deadline)
+      } catch (error) {
+        // Shown to the reconciler at once; if even that fails, the lease runs out by itself.
+        await store.release([{ id: ending.id, check_no: ending.check_no, next_check_at: later(1000) }]).then(wake, () => {})
+        throw error
+      }
+      // A CreateRoom that was given up may still be carried out by a slow server.
+      const nextCheck = ending.end_reason === 'start_failed' && roomExists ? later(SLOW_CREATE) : later(FIRST_WATCH)
+      return store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending), next_check_at: nextCheck }, deadline)
+    },
+
+    /** A room that LiveKit does not have any more although nobody here ended it: the session is over, for the reason its stays tell. */
+    async bury (session: Session, reason?: EndReason): Promise<Session | undefined> {
+      return store.change({ id: session.id, check_no: session.check_no }, (current, stays) => {
+        if (current.state !== 'live') return undefined
+        const timedOut = clock.now() >= current.created_at.getTime() + roomLimits.emptyTimeout * 1000
+        return ended(current, stays, reason ?? whyGone(stays) ?? (timedOut ? 'idle' : 'lost'), 'service')
+      })
+    },
+
+    /**
+     * Applies a webhook, in one transaction and without a call to LiveKit (it would stall the room's queue of events).
+     * Any order, doubles and losses end in the same state.
+     * @returns false when no session has this room
+     */
+    async apply (event: LiveKitEvent): Promise<boolean> {
+      const session = await store.change({ room_name: event.roomName }, (current, stays) => {
+        const due = { next_check_at: now() }
+        switch (event.type) {
+          case 'participant_joined':
+          case 'participant_left': {
+            if (!event.participant) return undefined
+            const change = observe(current, stays, reportOf(event), now())
+            return { ...change, session: { ...change.session, ...(current.state !== 'ended' || event.type === 'participant_joined' ? due : {}) } }
+          }
+          case 'room_started':
+            // A room of a session that is over: somebody came in with an old token (D1).
+            return current.state === 'ended' ? { session: due } : undefined
+          case 'room_finished':
+            if (event.roomSid !== current.room_sid) return undefined
+            if (current.state === 'live') return ended(current, stays, whyGone(stays) ?? 'idle', 'livekit', event.id)
+            return current.state === 'ending' ? { session: due } : undefined
+          default:
+            return undefined
+        }
+      })
+      if (session) wake()
+      return session !== undefined
+    }
+  }
+
+  function ended (session: Session, stays: Parameters<typeof whyGone>[0], reason: EndReason, by: string, livekitId?: string) {
+    const at = now()
+    return {
+      session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, watch_until: watchUntil(session), next_check_at: later(FIRST_WATCH) },
+      stays: stays.filter((stay) => !stay.left_at).map((stay) => ({ ...stay, left_at: at, with_room: true })),
+      events: [{ at, type: 'session.ended' as const, actor: by, data: { reason }, livekit_id: livekitId }]
+    }
+  }
+}
+
+export type Lifecycle = ReturnType<typeof createLifecycle>
+
+function reportOf (event: LiveKitEvent): Report {
+  const participant = event.participant!
+  return event.type === 'participant_joined'
+    ? { joined: [participant], livekitId: event.id }
+    : { left: [{ ...participant, leftAt: event.at, withRoom: participant.disconnectedByRoom }], livekitId: event.id }
+}

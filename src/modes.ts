@@ -1,0 +1,76 @@
+// Voice and video as data: what a session of each mode is called, may do, and how long it lives.
+import { randomBytes } from 'node:crypto'
+import type { Config } from '../plugins/config.ts'
+import type { User } from '../plugins/auth.ts'
+import type { JoinGrant } from '../plugins/livekit/client.ts'
+import type { Session } from './store.ts'
+
+export const agentTypes = ['workout', 'diet', 'supplement', 'tracker', 'scheduler', 'general'] as const
+export type AgentType = typeof agentTypes[number]
+export type ModeName = 'voice' | 'video'
+
+export interface Mode {
+  name: ModeName
+  /** Worker that is dispatched to the room; empty = none. */
+  agentName: string
+  /** Lifetime of a join token, seconds. */
+  tokenTtl: number
+  /** Longest session, seconds; a token never outlives its session. */
+  maxDuration: number
+  /** What the join token allows beside joining its one room (A2.3, B2). */
+  grant: JoinGrant
+  /** A new name for each session: user and 128 random bits (A3.2, B1). Never used twice (LiveKit cannot reuse names safely). */
+  roomName: (userId: string, sessionId: string) => string
+  /** What the others in the room see (A2.2, B2). */
+  participantName: (user: User) => string
+  /** The room's metadata (A3.3): everybody in the room can read it, and it authorises nobody. */
+  roomMetadata: (session: Session) => Record<string, unknown>
+}
+
+/** The room's own limits, the same for every mode (A3.4, B1): seconds, and participants besides agents. */
+export const roomLimits = { emptyTimeout: 300, maxParticipants: 2 } as const
+
+/** Builds both modes from the configuration. */
+export function createModes (config: Config): Record<ModeName, Mode> {
+  return {
+    voice: {
+      name: 'voice',
+      agentName: config.VOICE_AGENT_NAME,
+      tokenTtl: config.VOICE_TOKEN_TTL,
+      maxDuration: config.VOICE_MAX_DURATION,
+      grant: { canPublish: true, canSubscribe: true, canPublishData: true },
+      roomName: (userId) => `fitness-voice-${userId}-${randomBytes(16).toString('hex')}`,
+      participantName: (user) => user.name,
+      roomMetadata: ({ user_id, agent_type, mode, created_at }) => ({ user_id, agent_type, mode, created_at })
+    },
+    video: {
+      name: 'video',
+      agentName: config.VIDEO_AGENT_NAME,
+      tokenTtl: config.VIDEO_TOKEN_TTL,
+      maxDuration: config.VIDEO_MAX_DURATION,
+      grant: { canPublish: true, canPublishSources: ['microphone'], canSubscribe: true, canPublishData: true },
+      roomName: (_userId, sessionId) => `video-${sessionId}`,
+      participantName: (user) => `Student_${user.username}`,
+      roomMetadata: ({ user_id, category_name, mode, created_at }) => ({ user_id, counselor_category: category_name, mode, created_at })
+    }
+  }
+}
+
+/**
+ * What the agent is told with its dispatch, as JSON: which session it is for and how to correlate its logs.
+ * It travels in the dispatch only, never in the room, where everybody could read it.
+ * @param dispatch which dispatch of the session this is, from 1
+ */
+export function jobMetadata (session: Session, dispatch: number): string {
+  const { id, room_name, user_id, mode, agent_type, category_name, request_id } = session
+  return JSON.stringify({
+    session_id: id,
+    room_name,
+    user_id,
+    mode,
+    ...(agent_type && { agent_type }),
+    ...(category_name && { counselor_category: category_name }),
+    request_id,
+    dispatch
+  })
+}
