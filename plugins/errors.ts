@@ -5,6 +5,7 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { createMethodTable } from './method-table.ts'
+import { explain } from './validation.ts'
 
 /** Every answer of 400 and above. Routes refer to it by its id: `{ $ref: 'Problem#' }`. */
 export const Problem = Type.Object({
@@ -78,7 +79,7 @@ export function toFailure (thrown: unknown): Failure {
     const status = Number.isInteger(statusCode) && (statusCode as number) >= 400 && (statusCode as number) <= 599 ? statusCode as number : 500
     const failure = plainFailure(status)
     if (status === 400 && code === 'FST_ERR_VALIDATION' && Array.isArray(validation)) {
-      const errors = validation.map((one) => ({ in: validationContext, path: pointer(one.instancePath), message: String(one.message ?? 'is not valid') }))
+      const errors = explain(validation).map((one) => ({ in: validationContext, ...one }))
       return { ...failure, code: 'VALIDATION_FAILED', detail: 'The request does not have the form that is asked for.', members: { errors }, context: { errors } }
     }
     if (!(thrown instanceof FastifyError) || thrown.code.startsWith('FST_')) return failure
@@ -87,13 +88,6 @@ export function toFailure (thrown: unknown): Failure {
   } catch {
     return plainFailure(500)
   }
-}
-
-/** Names of our own fields are all alike; whatever else is in a path was chosen by the client. */
-function pointer (path: unknown): string {
-  const segments = String(path ?? '').split('/')
-  const foreign = segments.findIndex((segment) => !/^([a-z][a-z0-9_]{0,39}|\d{1,4}|)$/.test(segment))
-  return segments.slice(0, foreign < 0 ? undefined : foreign).join('/')
 }
 
 /** Logs a failure once and answers it; the error handler of the app and of what Fastify refuses before routing. */

@@ -13,24 +13,24 @@ const jwt = /eyJ[\w-]{5,}\.[\w-]+(\.[\w-]*)?/g
  * and so does anything that looks like a JWT (LiveKit repeats the token it refuses).
  */
 export function serializeError (thrown: unknown, depth = 0): LoggedError {
-  if (!(thrown instanceof Error)) return { type: typeof thrown, message: scrub(thrown), stack: '' }
-  const { name, code, message, stack, cause, errors } = thrown as Error & { code?: unknown, errors?: unknown }
-  return {
-    type: thrown.constructor?.name || name,
-    ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
-    message: scrub(message),
-    stack: scrub(stack),
-    ...(cause !== undefined && depth < 5 ? { cause: serializeError(cause, depth + 1) } : {}),
-    ...(Array.isArray(errors) && depth < 5 ? { errors: errors.slice(0, 5).map((one) => serializeError(one, depth + 1)) } : {})
+  try {
+    if (!(thrown instanceof Error)) return { type: typeof thrown, message: scrub(thrown), stack: '' }
+    const { name, code, message, stack, cause, errors } = thrown as Error & { code?: unknown, errors?: unknown }
+    return {
+      type: thrown.constructor?.name || name,
+      ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
+      message: scrub(message),
+      stack: scrub(stack),
+      ...(cause !== undefined && depth < 5 ? { cause: serializeError(cause, depth + 1) } : {}),
+      ...(Array.isArray(errors) && depth < 5 ? { errors: errors.slice(0, 5).map((one) => serializeError(one, depth + 1)) } : {})
+    }
+  } catch {
+    return { type: typeof thrown, message: 'could not be read', stack: '' }
   }
 }
 
 function scrub (text: unknown): string {
-  try {
-    return String(text).replace(jwt, '[token]').slice(0, 10_000)
-  } catch {
-    return 'could not be shown'
-  }
+  return String(text).replace(jwt, '[token]').slice(0, 10_000)
 }
 
 /**

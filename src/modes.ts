@@ -41,7 +41,7 @@ export function createModes (config: Config): Record<ModeName, Mode> {
       grant: { canPublish: true, canSubscribe: true, canPublishData: true },
       roomName: (userId) => `fitness-voice-${userId}-${randomBytes(16).toString('hex')}`,
       participantName: (user) => user.name,
-      roomMetadata: ({ user_id, agent_type, mode, created_at }) => ({ user_id, agent_type, mode, created_at })
+      roomMetadata: (session) => ({ user_id: session.user_id, agent_type: session.agent_type, mode: session.mode, created_at: session.created_at })
     },
     video: {
       name: 'video',
@@ -51,7 +51,7 @@ export function createModes (config: Config): Record<ModeName, Mode> {
       grant: { canPublish: true, canPublishSources: ['microphone'], canSubscribe: true, canPublishData: true },
       roomName: (_userId, sessionId) => `video-${sessionId}`,
       participantName: (user) => `Student_${user.username}`,
-      roomMetadata: ({ user_id, category_name, mode, created_at }) => ({ user_id, counselor_category: category_name, mode, created_at })
+      roomMetadata: (session) => ({ user_id: session.user_id, counselor_category: session.category_name, mode: session.mode, created_at: session.created_at })
     }
   }
 }
@@ -62,15 +62,14 @@ export function createModes (config: Config): Record<ModeName, Mode> {
  * @param dispatch which dispatch of the session this is, from 1
  */
 export function jobMetadata (session: Session, dispatch: number): string {
-  const { id, room_name, user_id, mode, agent_type, category_name, request_id } = session
   return JSON.stringify({
-    session_id: id,
-    room_name,
-    user_id,
-    mode,
-    ...(agent_type && { agent_type }),
-    ...(category_name && { counselor_category: category_name }),
-    request_id,
+    session_id: session.id,
+    room_name: session.room_name,
+    user_id: session.user_id,
+    mode: session.mode,
+    ...(session.agent_type && { agent_type: session.agent_type }),
+    ...(session.category_name && { counselor_category: session.category_name }),
+    request_id: session.request_id,
     dispatch
   })
 }

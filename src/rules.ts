@@ -1,5 +1,4 @@
 // The rules, wired to what they run on: app.sessions for the routes, and the reconciler that works beside them.
-import { Counter, Gauge } from 'prom-client'
 import fp from 'fastify-plugin'
 import { createLifecycle, type Clock } from './lifecycle.ts'
 import { createModes, jobMetadata } from './modes.ts'

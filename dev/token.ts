@@ -1,0 +1,36 @@
+// `npm run token -- --sub alice`: a user's JWT, for the running demo or for any service whose JWT_SECRET is set here.
+import { createHmac } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+/** Where the running demo leaves what this needs: its address and the secret of its users' tokens. */
+export const demoFile = join(tmpdir(), `livekit-sessions-demo-${process.getuid?.() ?? 'user'}.json`)
+
+/**
+ * Signs a user's token with HS256, as an app's own sign-in would.
+ * @param claims `sub` and whatever else; `iat` now and `exp` in `ttl` seconds are added
+ */
+export function signUserToken (secret: string, claims: { sub: string } & Record<string, unknown>, ttl = 8 * 3600): string {
+  const now = Math.floor(Date.now() / 1000)
+  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
+  const signed = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ iat: now, exp: now + ttl, ...claims })}`
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = parseArgs({
+    options: { sub: { type: 'string' }, email: { type: 'string' }, role: { type: 'string' }, ttl: { type: 'string', default: '28800' } }
+  })
+  const demo = JSON.parse(await readFile(demoFile, 'utf8').catch(() => '{}')) as { secret?: string }
+  const secret = process.env.JWT_SECRET ?? demo.secret
+  if (!values.sub || !secret) {
+    console.error(!values.sub
+      ? 'Whose token? npm run token -- --sub alice [--email alice@example.com] [--role admin] [--ttl 3600]'
+      : 'No demo is running here and JWT_SECRET is not set: start "npm run demo" first, or set JWT_SECRET.')
+    process.exit(1)
+  }
+  console.log(signUserToken(secret, { sub: values.sub, email: values.email ?? `${values.sub}@example.com`, ...(values.role && { role: values.role }) }, Number(values.ttl)))
+}

@@ -1,0 +1,134 @@
+// What the tests stand on: the real app, a database of its own, a LiveKit of its own, users with real tokens.
+import { createHmac, randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { FastifyInstance, InjectOptions } from 'fastify'
+import pg from 'pg'
+import pino from 'pino'
+import type { Test } from 'tap'
+import { startAnyLiveKit, type AnyLiveKit } from '../dev/any-livekit.ts'
+import type { LiveKitOptions } from '../dev/livekit.ts'
+import { loadConfig, type Config } from '../plugins/config.ts'
+import { startEmbeddedPostgres } from '../plugins/database/embedded.ts'
+import { buildApp } from '../src/app.ts'
+
+export const jwtSecret = 'b8d1e0f2c4a697857463524130ffeedd'
+
+/** A user's token as the app's own sign-in would give it; claims that are given replace the usual ones. */
+export function userToken (sub: string, claims: Record<string, unknown> = {}): string {
+  const now = Math.floor(Date.now() / 1000)
+  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
+  const signed = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ sub, email: `${sub}@example.com`, iat: now, exp: now + 3600, ...claims })}`
+  return `${signed}.${createHmac('sha256', jwtSecret).update(signed).digest('base64url')}`
+}
+
+/** What a JWT says, unverified. */
+export function claimsOf (token: string): Record<string, any> {
+  return JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString())
+}
+
+/** A clock that stands until it is moved. */
+export function movableClock (start = Date.now()) {
+  let time = start
+  return { now: () => time, advance: (ms: number) => { time += ms } }
+}
+
+/** A LiveKit for one test file, stopped after it. */
+export async function livekitFor (t: Test, options: LiveKitOptions & { agents?: string[] } = {}): Promise<AnyLiveKit> {
+  const server = await startAnyLiveKit(options)
+  t.teardown(() => server.stop())
+  return server
+}
+
+/** An empty database, dropped after the test: on TEST_DATABASE_URL's server, or on an embedded one of this file's own. */
+export async function databaseFor (t: Test): Promise<string> {
+  let server = process.env.TEST_DATABASE_URL
+  if (!server) {
+    const folder = await mkdtemp(join(tmpdir(), 'sessions-test-'))
+    const embedded = await startEmbeddedPostgres(folder, pino({ level: 'silent' }))
+    t.teardown(async () => { await embedded.stop(); await rm(folder, { recursive: true }) })
+    server = embedded.url
+  }
+  const name = `test_${randomBytes(8).toString('hex')}`
+  const admin = new pg.Client({ connectionString: server })
+  await admin.connect()
+  await admin.query(`create database ${name}`)
+  t.teardown(async () => {
+    await admin.query(`drop database ${name} with (force)`)
+    await admin.end()
+  })
+  const url = new URL(server)
+  url.pathname = `/${name}`
+  return url.href
+}
+
+/** The environment of a test: limits off, the given LiveKit and database. */
+export function environment (livekit: Pick<AnyLiveKit, 'url' | 'apiKey' | 'apiSecret'>, databaseUrl: string, env: NodeJS.ProcessEnv = {}): Config {
+  return loadConfig({
+    LIVEKIT_URL: livekit.url,
+    LIVEKIT_API_KEY: livekit.apiKey,
+    LIVEKIT_API_SECRET: livekit.apiSecret,
+    JWT_SECRET: jwtSecret,
+    DATABASE_URL: databaseUrl,
+    PORT: '0',
+    LOG_LEVEL: 'debug',
+    RATE_LIMIT_PER_MINUTE: '0',
+    START_LIMIT_PER_MINUTE: '0',
+    ...env
+  })
+}
+
+export interface TestApp extends FastifyInstance {
+  /** Everything logged so far, parsed. */
+  logs: Array<Record<string, any>>
+  /** Calls as a signed-in user. */
+  as: (user: string, claims?: Record<string, unknown>) => Caller
+}
+
+export interface Caller {
+  start: (body?: object, headers?: Record<string, string>) => ReturnType<FastifyInstance['inject']>
+  status: (roomName: string) => ReturnType<FastifyInstance['inject']>
+  end: (roomName: string) => ReturnType<FastifyInstance['inject']>
+  active: () => ReturnType<FastifyInstance['inject']>
+  inject: (options: InjectOptions) => ReturnType<FastifyInstance['inject']>
+}
+
+/** The real app, as production assembles it, closed after the test. */
+export async function appFor (t: Test, config: Config, clock?: { now: () => number }): Promise<TestApp> {
+  const logs: TestApp['logs'] = []
+  const app = await buildApp({ config, clock, logStream: { write: (line) => { logs.push(JSON.parse(line)) } } })
+  t.teardown(() => app.close())
+  const as = (user: string, claims?: Record<string, unknown>): Caller => {
+    const authorization = `Bearer ${userToken(user, claims)}`
+    const inject = (options: InjectOptions) => app.inject({ ...options, headers: { authorization, ...options.headers } })
+    const base = '/api/v1/voice-sessions'
+    return {
+      inject,
+      start: (body, headers = {}) => inject({ method: 'POST', url: `${base}/start`, headers, ...(body && { payload: body }) }),
+      status: (roomName) => inject({ url: `${base}/${roomName}/status` }),
+      end: (roomName) => inject({ method: 'DELETE', url: `${base}/${roomName}` }),
+      active: () => inject({ url: `${base}/active` })
+    }
+  }
+  return Object.assign(app, { logs, as }) as unknown as TestApp
+}
+
+/** One connection to the database of a test, to look at the state left behind. */
+export async function queryFor (t: Test, url: string) {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  t.teardown(() => client.end())
+  return async <Row extends object = any>(text: string, values: unknown[] = []) => (await client.query(text, values)).rows as Row[]
+}
+
+/** Waits until `look` answers something true; fails with its last answer after `limit` ms. */
+export async function eventually<T> (look: () => Promise<T> | T, limit = 5000): Promise<T> {
+  const end = Date.now() + limit
+  for (;;) {
+    const seen = await look()
+    if (seen) return seen
+    if (Date.now() > end) throw new Error(`still ${JSON.stringify(seen)} after ${limit} ms`)
+    await new Promise((resolve) => { setTimeout(resolve, 25) })
+  }
+}

@@ -1,0 +1,57 @@
+// `npm test`, its last part: one PostgreSQL and one LiveKit binary for the run, all test files, the coverage they must reach.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pino from 'pino'
+import { findLiveKit } from '../dev/livekit.ts'
+import { startEmbeddedPostgres } from '../plugins/database/embedded.ts'
+
+const LINES = 95 // % of lines that have to be covered when all tests run
+const files = process.argv.slice(2)
+const env: NodeJS.ProcessEnv = { ...process.env }
+const say = (line: string) => console.log(line)
+
+if (env.LIVEKIT_EMULATOR !== '1') {
+  try {
+    const { binary, version, from } = await findLiveKit({ log: say })
+    say(`Tests run on a real LiveKit ${version} (${from}).`)
+    env.LIVEKIT_SERVER_BIN = binary
+  } catch (error) {
+    say(`Tests run on the LiveKit emulator, those that need media fail: ${(error as Error).message}`)
+    env.LIVEKIT_EMULATOR = '1'
+  }
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'sessions-tests-'))
+const postgres = env.TEST_DATABASE_URL ? undefined : await startEmbeddedPostgres(folder, pino({ level: 'silent' }))
+env.TEST_DATABASE_URL ??= postgres!.url
+
+let failed = true
+try {
+  const results = join(folder, 'results.tap')
+  const tap = spawn('npx', ['tap', `--output-file=${results}`, ...files], { stdio: 'inherit', env })
+  const [code] = await once(tap, 'exit') as [number]
+  const counts = summary(await readFile(results, 'utf8').catch(() => ''))
+  const covered = files.length === 0 ? await coverage() : undefined
+  if (covered !== undefined) say(`Lines covered: ${covered} % (at least ${LINES} % asked for)`)
+  failed = code !== 0 || counts.passed === 0 || counts.failed > 0 || (covered !== undefined && covered < LINES)
+  say(`${counts.passed} passed, ${counts.failed} failed`)
+} finally {
+  await postgres?.stop()
+  await rm(folder, { recursive: true, force: true })
+}
+process.exit(failed ? 1 : 0)
+
+/** Assertions, as the last comment of tap's own output counts them. */
+function summary (tap: string): { passed: number, failed: number } {
+  const last = tap.match(/^# \{ total: .*\}$/gm)?.at(-1) ?? ''
+  const count = (name: string) => Number(new RegExp(`\\b${name}: (\\d+)`).exec(last)?.[1] ?? 0)
+  return { passed: count('pass'), failed: count('fail') }
+}
+
+async function coverage (): Promise<number> {
+  const report = JSON.parse(await readFile('.tap/report/coverage-summary.json', 'utf8')) as { total: { lines: { pct: number } } }
+  return report.total.lines.pct
+}

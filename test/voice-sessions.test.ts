@@ -1,0 +1,271 @@
+// The seven stories of part A and their errors, through the real app, on a real LiveKit and a real PostgreSQL.
+import fc from 'fast-check'
+import t from 'tap'
+import { RoomServiceClient } from 'livekit-server-sdk'
+import { joinRoom } from '../dev/participant.ts'
+import { startTestWorker } from '../dev/test-worker.ts'
+import { appFor, claimsOf, databaseFor, environment, eventually, livekitFor, queryFor, userToken } from './helper.ts'
+
+const livekit = await livekitFor(t)
+const databaseUrl = await databaseFor(t)
+const app = await appFor(t, environment(livekit, databaseUrl))
+const query = await queryFor(t, databaseUrl)
+const rooms = new RoomServiceClient(livekit.url, livekit.apiKey, livekit.apiSecret)
+const base = '/api/v1/voice-sessions'
+
+const problem = (status: number, title: string, code: string, detail: string) => ({ type: `urn:livekit-sessions:problem:${code}`, title, status, detail })
+const notFound = problem(404, 'Not Found', 'session-not-found', 'Session not found')
+const notYours = problem(403, 'Forbidden', 'not-your-session', 'Not your session')
+const unauthorized = problem(401, 'Unauthorized', 'unauthorized', 'A valid bearer token is required.')
+
+/** A whole problem document, but for the id of its request. */
+function sameProblem (t: Tap.Test, response: { json: () => any, headers: Record<string, any>, statusCode: number }, expected: Record<string, unknown>) {
+  const { instance, ...rest } = response.json()
+  t.equal(response.statusCode, expected.status)
+  t.equal(response.headers['content-type'], 'application/problem+json')
+  t.equal(instance, `urn:livekit-sessions:request:${response.headers['x-request-id']}`)
+  t.same(rest, expected)
+}
+
+t.test('start: a room, a token and an agent on its way (A1 to A3)', async (t) => {
+  const worker = await startTestWorker({ url: livekit.url, apiKey: livekit.apiKey, apiSecret: livekit.apiSecret, agentName: 'voice-agent' })
+  t.teardown(() => worker.stop())
+  const before = Date.now()
+  const response = await app.as('alice').start({ agent_type: 'workout' })
+
+  t.equal(response.statusCode, 200)
+  t.equal(response.headers['cache-control'], 'no-store')
+  const started = response.json()
+  t.strictSame(Object.keys(started).sort(), ['agent_type', 'expires_at', 'livekit_url', 'room_name', 'token'])
+  t.match(started.room_name, /^fitness-voice-alice-[0-9a-f]{32}$/)
+  t.equal(started.livekit_url, livekit.url)
+  t.equal(started.agent_type, 'workout')
+
+  const { exp, nbf, ...claims } = claimsOf(started.token)
+  t.same(claims, { iss: livekit.apiKey, sub: 'alice', name: 'alice@example.com', video: { roomJoin: true, room: started.room_name, canPublish: true, canSubscribe: true, canPublishData: true } })
+  t.equal(exp - nbf, 21_600)
+  t.equal(started.expires_at, new Date(exp * 1000).toISOString())
+
+  const [room] = await rooms.listRooms([started.room_name])
+  t.equal(room!.emptyTimeout, 300)
+  t.equal(room!.maxParticipants, 2)
+  t.equal(room!.departureTimeout, 60)
+  const { created_at: createdAt, ...metadata } = JSON.parse(room!.metadata)
+  t.same(metadata, { user_id: 'alice', agent_type: 'workout', mode: 'voice' })
+  t.ok(Date.parse(createdAt) >= before && Date.parse(createdAt) <= Date.now())
+
+  const job = await eventually(() => worker.jobs[0])
+  const [row] = await query('select * from sessions where room_name = $1', [started.room_name])
+  t.same(JSON.parse(job!.metadata), { session_id: row.id, room_name: started.room_name, user_id: 'alice', mode: 'voice', agent_type: 'workout', request_id: response.headers['x-request-id'], dispatch: 1 })
+  t.match(row, { state: 'live', room_sid: room!.sid, slot: 1, agent_state: 'dispatched', agent_dispatches: 1 })
+  t.same((await query('select type, actor, data from session_events where session_id = $1', [row.id])),
+    [{ type: 'session.started', actor: 'user:alice', data: { mode: 'voice', agent_type: 'workout' } }])
+
+  const line = app.logs.find((line) => line.msg === 'voice session started' && line.roomName === started.room_name)
+  t.match(line, { level: 30, userId: 'alice', agentType: 'workout', reqId: response.headers['x-request-id'] })
+
+  const user = await joinRoom({ url: started.livekit_url, token: started.token })
+  t.equal(user.identity, 'alice')
+  const status = await eventually(async () => {
+    const answer = (await app.as('alice').status(started.room_name)).json()
+    return answer.participants === 2 && answer
+  })
+  t.same(status, { room_name: started.room_name, active: true, participants: 2, agent_connected: true, created_at: createdAt })
+  t.same((await app.as('alice').active()).json(), { sessions: [{ room_name: started.room_name, agent_type: 'workout', participants: 2, created_at: createdAt }] })
+
+  t.same((await app.as('alice').end(started.room_name)).json(), { status: 'ended', room_name: started.room_name })
+  t.equal(await user.disconnected, 'ROOM_DELETED')
+  await t.rejects(joinRoom({ url: started.livekit_url, token: started.token }), 'the token opens nothing any more')
+})
+
+t.test('the agent type is general when nothing is said, with or without a body', async (t) => {
+  for (const payload of [undefined, {}]) t.equal((await app.as('bert').start(payload)).json().agent_type, 'general')
+  const json = { method: 'POST' as const, url: `${base}/start`, headers: { 'content-type': 'application/json' } }
+  t.equal((await app.as('bert').inject(json)).json().agent_type, 'general')
+})
+
+t.test('any other agent type, key or shape is refused (A3.5), and nothing is made of it', async (t) => {
+  const count = async () => (await query('select count(*)::int as n from sessions'))[0].n
+  const before = await count()
+  const invalid = { ...problem(400, 'Bad Request', 'validation-failed', 'The request does not have the form that is asked for.') }
+  for (const [body, error] of [
+    [{ agent_type: 'doctor' }, { in: 'body', path: '/agent_type', message: 'must be equal to one of the allowed values' }],
+    [{ agent_type: null }, { in: 'body', path: '/agent_type', message: 'must be string' }],
+    [{ agent_type: 1 }, { in: 'body', path: '/agent_type', message: 'must be string' }],
+    [{ agentType: 'diet' }, { in: 'body', path: '', message: 'must NOT have additional properties' }],
+    [[], { in: 'body', path: '', message: 'must be object' }]
+  ] as const) sameProblem(t, await app.as('carl').start(body), { ...invalid, errors: [error] })
+  sameProblem(t, await app.as('carl').start({}, { 'idempotency-key': 'x'.repeat(256) }), { ...invalid, errors: [{ in: 'headers', path: '', message: 'must match pattern "^[\\x21-\\x7e]{1,255}$"' }] })
+  t.equal(await count(), before)
+})
+
+t.test('status: only the owner, only while it lives (A4)', async (t) => {
+  const { room_name: room } = (await app.as('dora').start()).json()
+  const [{ created_at: createdAt }] = await query('select created_at from sessions where room_name = $1', [room])
+  t.same((await app.as('dora').status(room)).json(), { room_name: room, active: false, participants: 0, agent_connected: false, created_at: createdAt.toISOString() })
+  sameProblem(t, await app.as('eve').status(room), notYours)
+  sameProblem(t, await app.as('dora').status('fitness-voice-dora-none'), notFound)
+  t.match((await query('select actor, data from session_events where type = $1 and session_id = (select id from sessions where room_name = $2)', ['access.denied', room])), [{ actor: 'user:eve' }])
+
+  await rooms.deleteRoom(room)
+  sameProblem(t, await app.as('dora').status(room), notFound)
+  t.match((await query('select state, end_reason from sessions where room_name = $1', [room])), [{ state: 'ended', end_reason: 'lost' }])
+  sameProblem(t, await app.as('eve').status(room), notFound)
+})
+
+t.test('end: the owner\'s, once; the room is gone from LiveKit (A5)', async (t) => {
+  const { room_name: room } = (await app.as('finn').start()).json()
+  sameProblem(t, await app.as('eve').end(room), notYours)
+  t.equal((await rooms.listRooms([room])).length, 1)
+
+  const response = await app.as('finn').end(room)
+  t.equal(response.statusCode, 200)
+  t.same(response.json(), { status: 'ended', room_name: room })
+  t.same(await rooms.listRooms([room]), [])
+  sameProblem(t, await app.as('finn').end(room), notFound)
+  sameProblem(t, await app.as('finn').status(room), notFound)
+  sameProblem(t, await app.as('eve').end(room), notFound)
+  t.same((await app.as('finn').active()).json(), { sessions: [] })
+  const [row] = await query('select * from sessions where room_name = $1', [room])
+  t.match(row, { state: 'ended', end_reason: 'user', ended_by: 'user:finn' })
+  t.ok(app.logs.some((line) => line.msg === 'voice session ended' && line.roomName === room && line.level === 30))
+})
+
+t.test('active: one\'s own, whatever else the server holds (A6)', async (t) => {
+  t.same((await app.as('gina').active()).json(), { sessions: [] })
+  const first = (await app.as('gina').start({ agent_type: 'diet' })).json()
+  const second = (await app.as('gina').start({ agent_type: 'tracker' })).json()
+  await app.as('hugo').start()
+  await rooms.createRoom({ name: 'fitness-voice-gina-forged', metadata: JSON.stringify({ user_id: 'gina', agent_type: 'diet', mode: 'voice', created_at: new Date() }) })
+
+  const mine = async () => (await app.as('gina').active()).json().sessions.map(({ room_name: name, agent_type: type, participants }: any) => ({ name, type, participants }))
+  t.same(await mine(), [{ name: second.room_name, type: 'tracker', participants: 0 }, { name: first.room_name, type: 'diet', participants: 0 }])
+  await rooms.deleteRoom(first.room_name)
+  t.same(await mine(), [{ name: second.room_name, type: 'tracker', participants: 0 }], 'one whose room is gone is not listed')
+  sameProblem(t, await app.as('gina').status('fitness-voice-gina-forged'), notFound)
+})
+
+t.test('401 without or with a bad token, on every call (A7)', async (t) => {
+  const calls = [['POST', '/start'], ['GET', '/room/status'], ['DELETE', '/room'], ['GET', '/active']] as const
+  for (const [method, path] of calls) {
+    for (const authorization of [undefined, 'Bearer nonsense', `Bearer ${userToken('alice', { exp: 1 })}`]) {
+      const response = await app.inject({ method, url: base + path, headers: authorization ? { authorization } : {} })
+      sameProblem(t, response, unauthorized)
+      t.equal(response.headers['www-authenticate'], authorization ? 'Bearer realm="livekit-sessions", error="invalid_token"' : 'Bearer realm="livekit-sessions"')
+    }
+  }
+})
+
+t.test('a join token is no user token', async (t) => {
+  const { token } = (await app.as('ivan').start()).json()
+  const response = await app.inject({ url: `${base}/active`, headers: { authorization: `Bearer ${token}` } })
+  sameProblem(t, response, unauthorized)
+})
+
+t.test('Idempotency-Key: the same start gives the same room and a fresh, equivalent token (D3)', async (t) => {
+  const jane = app.as('jane')
+  const key = { 'idempotency-key': 'a-key-of-jane' }
+  const first = await jane.start({ agent_type: 'diet' }, key)
+  const again = await jane.start({ agent_type: 'diet' }, key)
+  t.equal(first.headers['idempotent-replayed'], undefined)
+  t.equal(again.headers['idempotent-replayed'], 'true')
+  t.equal(again.json().room_name, first.json().room_name)
+  const { exp: _1, nbf: _2, ...one } = claimsOf(first.json().token)
+  const { exp, nbf: _3, ...two } = claimsOf(again.json().token)
+  t.same(two, one)
+  const [{ expires_at: expiresAt }] = await query('select expires_at from sessions where room_name = $1', [first.json().room_name])
+  t.ok(exp * 1000 <= expiresAt.getTime(), 'never beyond the session')
+
+  sameProblem(t, await jane.start({ agent_type: 'tracker' }, key), problem(422, 'Unprocessable Entity', 'idempotency-key-reused', 'This Idempotency-Key was used for a different request. Use a new key.'))
+  const other = await app.as('kurt').start({ agent_type: 'diet' }, key)
+  t.not(other.json().room_name, first.json().room_name, 'keys are the user\'s own')
+
+  await jane.end(first.json().room_name)
+  sameProblem(t, await jane.start({ agent_type: 'diet' }, key), problem(409, 'Conflict', 'started-session-ended', 'The session that this Idempotency-Key started has ended. Use a new key to start another.'))
+})
+
+t.test('a start that is still running answers 409; one whose starter died is finished by the retry', async (t) => {
+  const lena = app.as('lena')
+  const key = { 'idempotency-key': 'half-done' }
+  const row = async (createdAt: Date) => {
+    await query('delete from sessions where user_id = $1', ['lena'])
+    await query(`insert into sessions (id, mode, room_name, user_id, agent_type, idempotency_key, request_id, agent_state, created_at, expires_at, next_check_at, state, slot)
+      values (gen_random_uuid(), 'voice', 'fitness-voice-lena-half', 'lena', 'general', 'half-done', 'r', 'none', $1, $1, $1::timestamptz + interval '40 s', 'starting', 1)`, [createdAt])
+  }
+  await row(new Date())
+  const busy = await lena.start({}, key)
+  sameProblem(t, busy, { ...problem(409, 'Conflict', 'start-in-progress', 'A start with this Idempotency-Key is still running. Try again in a moment.'), retry_after: 1 })
+  t.equal(busy.headers['retry-after'], '1')
+
+  await row(new Date(Date.now() - 8000))
+  const finished = await Promise.all([lena.start({}, key), lena.start({}, key)])
+  t.same(finished.map((response) => [response.statusCode, response.json().room_name]), [[200, 'fitness-voice-lena-half'], [200, 'fitness-voice-lena-half']])
+  t.match(await query('select state from sessions where user_id = $1', ['lena']), [{ state: 'live' }])
+})
+
+t.test('100 starts at once by one user: 5 rooms, 95 refusals; with one key: one room, also at the limit (D3, D4)', async (t) => {
+  const own = (await appFor(t, environment(livekit, databaseUrl))).as('mona') // a second replica on the same database
+  const both = [app.as('mona'), own]
+  const count = async () => (await rooms.listRooms()).filter((room) => room.name.startsWith('fitness-voice-mona-')).length
+
+  const key = { 'idempotency-key': 'once' }
+  const keyed = await Promise.all(Array.from({ length: 100 }, (_, n) => both[n % 2]!.start({}, key)))
+  const done = keyed.filter((response) => response.statusCode === 200)
+  t.equal(await count(), 1)
+  t.equal(new Set(done.map((response) => response.json().room_name)).size, 1)
+  t.ok(keyed.every((response) => response.statusCode === 200 || response.json().type.endsWith('start-in-progress')))
+
+  const unkeyed = await Promise.all(Array.from({ length: 100 }, (_, n) => both[n % 2]!.start()))
+  t.equal(unkeyed.filter((response) => response.statusCode === 200).length, 4)
+  t.equal(await count(), 5)
+  const refused = unkeyed.filter((response) => response.statusCode === 429)
+  t.equal(refused.length, 96)
+  for (const response of refused.slice(0, 3)) {
+    sameProblem(t, response, { ...problem(429, 'Too Many Requests', 'too-many-sessions', 'You have as many sessions as one user may have. End one to start another.'), limit: 5, retry_after: 60 })
+    t.equal(response.headers['retry-after'], '60')
+  }
+  const replay = await app.as('mona').start({}, key)
+  t.equal(replay.statusCode, 200, 'a replay is answered at the limit')
+  t.equal(await count(), 5)
+
+  await own.end(replay.json().room_name)
+  t.equal((await app.as('mona').start()).statusCode, 200, 'an ended session frees its slot')
+  t.equal(await count(), 5)
+})
+
+t.test('START_LIMIT_PER_MINUTE counts starts, not replays', async (t) => {
+  const limited = (await appFor(t, environment(livekit, databaseUrl, { START_LIMIT_PER_MINUTE: '2' }))).as('nina')
+  const key = { 'idempotency-key': 'n' }
+  for (let n = 0; n < 5; n++) t.equal((await limited.start({}, key)).statusCode, 200)
+  t.equal((await limited.start()).statusCode, 200)
+  const refused = await limited.start()
+  t.match(refused.json(), { ...problem(429, 'Too Many Requests', 'too-many-starts', 'You have started too many sessions in the last minute. Wait before the next one.'), limit: 2 })
+  const wait = Number(refused.headers['retry-after'])
+  t.ok(wait > 50 && wait <= 60)
+  t.equal((await limited.start({}, key)).statusCode, 200, 'replays go on')
+})
+
+t.test('names, tokens and metadata hold for any user (A9)', async (t) => {
+  const ids = fc.stringMatching(/^[A-Za-z0-9._~:@|+=_-]{1,128}$/)
+  const names = new Set<string>()
+  await fc.assert(fc.asyncProperty(ids, fc.emailAddress(), fc.constantFrom('workout', 'diet', 'supplement', 'tracker', 'scheduler', 'general'), async (id, email, type) => {
+    const user = app.as(id, { email })
+    const response = await user.start({ agent_type: type })
+    const { room_name: room, token } = response.json()
+    t.notOk(names.has(room), 'room names never repeat')
+    names.add(room)
+    const { sub, name, video } = claimsOf(token)
+    t.same({ sub, name, video }, { sub: id, name: email, video: { roomJoin: true, room, canPublish: true, canSubscribe: true, canPublishData: true } })
+    const [{ metadata }] = await rooms.listRooms([room]) as [{ metadata: string }]
+    t.match(JSON.parse(metadata), { user_id: id, agent_type: type, mode: 'voice' }, 'metadata survives its round trip')
+    t.match((await user.active()).json().sessions, [{ room_name: room }], 'a listing holds one\'s own only')
+    t.equal((await user.active()).json().sessions.length, 1)
+    t.equal((await user.end(encodeURIComponent(room))).statusCode, 200)
+  }), { numRuns: 100 })
+})
+
+t.test('HEAD works where GET does', async (t) => {
+  const response = await app.as('olga').inject({ method: 'HEAD', url: `${base}/active` })
+  t.equal(response.statusCode, 200)
+  t.equal(response.body, '')
+})
