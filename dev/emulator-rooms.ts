@@ -38,7 +38,9 @@ export function createRooms (options: RoomsOptions) {
   const { agentDelay, autoCreate, unavailableDelay, onEvent } = options
   let agents = new Set(options.agents)
   const live = new Map<string, LiveRoom>()
-  const reaper = setInterval(closeIdle, 1000).unref() // LiveKit looks once a second, too
+  // LiveKit's own rhythm: num_participants lags behind by up to five seconds, idle rooms are looked for every second.
+  const counter = setInterval(() => { for (const room of live.values()) room.info.numParticipants = people(room).length }, 5000).unref()
+  const reaper = setInterval(closeIdle, 1000).unref()
 
   /** Get or create: the arguments count only for a room that does not exist (first caller wins, silently). */
   function create (request: CreateRoomRequest): Room {
@@ -106,8 +108,8 @@ export function createRooms (options: RoomsOptions) {
   function join (name: string, identity: string, more: { name?: string, metadata?: string, attributes?: Record<string, string> } = {}): ParticipantInfo {
     if (!live.has(name) && autoCreate) create(new CreateRoomRequest({ name }))
     const room = existing(name)
-    const people = [...room.participants.values()].filter((one) => one.kind !== Kind.AGENT && one.identity !== identity)
-    if (room.info.maxParticipants && people.length >= room.info.maxParticipants) throw new TwirpError(500, 'internal', 'connection closed by media')
+    const others = people(room).filter((one) => one.identity !== identity)
+    if (room.info.maxParticipants && others.length >= room.info.maxParticipants) throw new TwirpError(500, 'internal', 'connection closed by media')
     if (room.participants.has(identity)) depart(room, identity, DisconnectReason.DUPLICATE_IDENTITY)
     return enter(room, { identity, ...more, kind: Kind.STANDARD, state: State.ACTIVE })
   }
@@ -175,7 +177,6 @@ export function createRooms (options: RoomsOptions) {
     const entered = new ParticipantInfo({ ...who, sid: id('PA_'), joinedAt: seconds(now), joinedAtMs: BigInt(now) })
     room.participants.set(who.identity, entered)
     if (who.kind !== Kind.AGENT) room.firstJoin ??= now
-    count(room)
     if (who.state === State.ACTIVE) onEvent('participant_joined', room.info, entered)
     return entered
   }
@@ -184,7 +185,6 @@ export function createRooms (options: RoomsOptions) {
     const gone = room.participants.get(identity)!
     room.participants.delete(identity)
     room.lastLeave = Date.now() // an agent that leaves restarts the departure timeout, too
-    count(room)
     const wasActive = gone.state === State.ACTIVE
     gone.state = State.DISCONNECTED
     gone.disconnectReason = reason
@@ -200,16 +200,11 @@ export function createRooms (options: RoomsOptions) {
   /** Agents alone do not keep a room. */
   function closeIdle (): void {
     for (const room of [...live.values()]) {
-      if (room.info.numParticipants) continue
+      if (people(room).length) continue
       const idleSince = room.firstJoin === undefined ? Number(room.info.creationTimeMs) : room.lastLeave ?? room.firstJoin
       const patience = room.firstJoin === undefined ? room.info.emptyTimeout : room.info.departureTimeout
       if (Date.now() - idleSince >= patience * 1000) close(room, DisconnectReason.ROOM_CLOSED)
     }
-  }
-
-  /** LiveKit computes this every five seconds; here it is always right. Agents are never counted. */
-  function count (room: LiveRoom): void {
-    room.info.numParticipants = [...room.participants.values()].filter((one) => one.kind !== Kind.AGENT).length
   }
 
   function existing (name: string): LiveRoom {
@@ -243,8 +238,13 @@ export function createRooms (options: RoomsOptions) {
     has: (name: string) => live.has(name),
     setAgents: (names: string[]) => { agents = new Set(names) },
     /** Forgets everything and tells nobody, like a crash. */
-    stop: () => { clearInterval(reaper); live.clear() }
+    stop: () => { clearInterval(counter); clearInterval(reaper); live.clear() }
   }
+}
+
+/** Who is counted: agents never are. */
+function people (room: LiveRoom): ParticipantInfo[] {
+  return [...room.participants.values()].filter(({ kind }) => kind !== Kind.AGENT)
 }
 
 function checkMetadata (metadata: string): void {

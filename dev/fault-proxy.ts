@@ -77,7 +77,7 @@ export async function startFaultProxy ({ target, port: wanted = 0 }: FaultProxyO
           if (failed) other.resetAndDestroy()
           else if (one === client) other.destroy()
         }
-        if (client.destroyed) connections.delete(connection)
+        if (client.destroyed && upstream.destroyed) connections.delete(connection)
       })
     }
   }
@@ -96,7 +96,7 @@ export async function startFaultProxy ({ target, port: wanted = 0 }: FaultProxyO
         connection.client.write(wholeAnswer(fault.respond))
         return
       }
-      if (typeof fault === 'object' && 'delay' in fault) await sleep(arrived + fault.delay - performance.now())
+      if (typeof fault === 'object' && 'delay' in fault) await sleep(Math.max(0, arrived + fault.delay - performance.now()))
       else if (now.when) strike(connection, fault)
     }
     if (!connection.cut) connection.upstream.write(request)
@@ -151,7 +151,7 @@ export async function startFaultProxy ({ target, port: wanted = 0 }: FaultProxyO
     /** How many requests met the fault since it was set. */
     hits: () => hits,
     /** How many client connections are open. */
-    connections: () => connections.size,
+    connections: () => [...connections].filter(({ client }) => !client.destroyed).length,
     /** Resets what is open and closes. */
     stop: async () => {
       active?.end()

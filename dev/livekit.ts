@@ -117,7 +117,7 @@ export async function startLiveKit (options: LiveKitOptions = {}) {
   let healthyAt = 0
 
   const start = async () => {
-    running = run(binary, ['--config', file], (line) => {
+    running = run(binary, ['--config', file], folder, (line) => {
       lines.push(line)
       if (lines.length > LOG_LINES) lines.shift()
     })
@@ -131,7 +131,7 @@ export async function startLiveKit (options: LiveKitOptions = {}) {
   }
 
   const halt = async () => {
-    if (!running.ended()) await sleep(healthyAt + DEAF - performance.now())
+    if (!running.ended()) await sleep(Math.max(0, healthyAt + DEAF - performance.now()))
     running.child.kill('SIGTERM')
     const patience = setTimeout(() => running.child.kill('SIGKILL'), STOPS_WITHIN)
     await running.exited
@@ -181,10 +181,10 @@ interface Running {
 }
 
 /**
- * Runs a program that cannot outlive us: a shell beside it waits for our end of a pipe and kills it when that closes without a word,
- * which also happens when we are killed. Both have a session of their own, so that Ctrl-C reaches us alone and we stop things in order.
+ * Runs a program that cannot outlive us: a shell beside it waits for our end of a pipe, and when that closes without a word it kills
+ * the program and removes its folder. That also works when we are killed ourselves. Both have a session of their own, so that Ctrl-C reaches us alone and we stop things in order.
  */
-function run (binary: string, args: string[], onLine: (line: string) => void): Running {
+function run (binary: string, args: string[], folder: string, onLine: (line: string) => void): Running {
   const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   createInterface({ input: child.stdout }).on('line', onLine)
   createInterface({ input: child.stderr }).on('line', onLine)
@@ -194,7 +194,8 @@ function run (binary: string, args: string[], onLine: (line: string) => void): R
     child.once('exit', () => { over = true; resolve() })
   })
   if (child.pid !== undefined) {
-    const guard = spawn('sh', ['-c', 'read -r word || kill -9 "$1"', 'sh', String(child.pid)], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+    const script = 'read -r word || { kill -9 "$1"; rm -rf "$2"; }'
+    const guard = spawn('sh', ['-c', script, 'sh', String(child.pid), folder], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
     guard.once('error', () => {})
     guard.stdin.once('error', () => {})
     guard.unref()

@@ -1,5 +1,5 @@
 // The child process in which LiveKit's native client runs: it joins and leaves rooms as dev/participant.ts orders.
-import { AudioFrame, AudioSource, DisconnectReason, LocalAudioTrack, Room, RoomEvent, TrackPublishOptions, TrackSource } from '@livekit/rtc-node'
+import { AudioFrame, AudioSource, DisconnectReason, dispose, LocalAudioTrack, Room, RoomEvent, TrackPublishOptions, TrackSource } from '@livekit/rtc-node'
 
 /** What the parent asks for; `id` is its number for one participant. */
 export type Order = { id: number } & (
@@ -23,7 +23,7 @@ const FRAME = RATE / 100 // samples in the 10 ms frames that WebRTC wants
 const rooms = new Map<number, Room>()
 
 function tell (news: News): void {
-  if (process.connected) process.send!(news)
+  if (process.connected) process.send!(news, undefined, undefined, () => {}) // the parent may be gone before it is written
 }
 
 async function join ({ id, url, token, publish }: Order & { op: 'join' }): Promise<void> {
@@ -74,9 +74,10 @@ async function obey (order: Order): Promise<void> {
 
 process.on('message', (order) => { obey(order as Order) })
 
-// The parent is gone, or wants no more: leave in order, but quickly, and do not wait for native threads.
+// The parent is gone, or wants no more: leave in order, but quickly.
 process.once('disconnect', async () => {
   setTimeout(() => process.kill(process.pid, 'SIGKILL'), 1000)
   await Promise.allSettled([...rooms.values()].map((room) => room.disconnect()))
-  process.kill(process.pid, 'SIGKILL')
+  await dispose()
+  process.exit()
 })

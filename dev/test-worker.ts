@@ -77,7 +77,13 @@ export async function startTestWorker (options: TestWorkerOptions) {
     })
   })
 
-  await connect()
+  try {
+    await connect()
+  } catch (error) {
+    over = true
+    host.stop()
+    throw error
+  }
 
   async function connect (): Promise<void> {
     const token = new AccessToken(apiKey, apiSecret, { ttl: 600 })
@@ -103,7 +109,7 @@ export async function startTestWorker (options: TestWorkerOptions) {
         }
         if (message.case === 'availability' && message.value.job) offered(message.value.job)
         if (message.case === 'assignment' && message.value.job) assigned.get(message.value.job.id)?.(message.value.token)
-        if (message.case === 'termination') terminate(message.value.jobId)
+        if (message.case === 'termination') terminate(message.value.jobId).catch(() => {})
       })
       socket.addEventListener('error', ({ error }) => reject(new Error(`The worker ${agentName} could not register: ${error?.message}`)))
       socket.addEventListener('close', () => {
@@ -155,7 +161,7 @@ export async function startTestWorker (options: TestWorkerOptions) {
     job.agent = await place.join({ url, token: joinToken })
     job.state = 'joined'
     if (die !== undefined) setTimeout(() => place.kill(), die)
-    if (leaveAfter !== undefined) setTimeout(() => job.agent!.leave(), leaveAfter)
+    if (leaveAfter !== undefined) setTimeout(() => job.agent!.leave().catch(() => {}), leaveAfter)
     job.reason = await job.agent.disconnected
     job.state = 'ended'
     if (place !== host) place.stop()
