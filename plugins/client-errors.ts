@@ -3,11 +3,16 @@ import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
-import { plainFailure, toProblem } from './errors.ts'
+import { plainFailure, toProblem } from './problem.ts'
 
 /** How long a refused client has to read its answer before the socket goes (ms). Closing at once would reset the connection under it. */
 const linger = 500
 const refused = new WeakSet<Duplex>()
+
+/** Whether nothing more can be answered on this socket: it was refused here, or it is gone. */
+export function isRefused (socket: Duplex): boolean {
+  return socket.destroyed || refused.has(socket)
+}
 
 const statuses: Record<string, number> = {
   ERR_HTTP_REQUEST_TIMEOUT: 408,
@@ -22,7 +27,7 @@ const statuses: Record<string, number> = {
 export function clientErrorHandler (this: FastifyInstance, error: NodeJS.ErrnoException, socket: Duplex & { _httpMessage?: { headersSent: boolean } | null }): void {
   // Node's own handler looks at _httpMessage, too: there is no public way to know.
   if (error.code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent) {
-    if (!refused.has(socket)) socket.destroy()
+    if (!isRefused(socket)) socket.destroy()
     return
   }
   refuse(this, socket, statuses[error.code ?? ''] ?? 400, error.code)

@@ -1,7 +1,6 @@
 // HTTP made strict: the options of the server, and one hook that every request passes first.
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage, Server } from 'node:http'
-import createError from '@fastify/error'
+import type { Server } from 'node:http'
 import { LogController, type FastifyHttpOptions, type FastifyReply, type FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { clientErrorHandler, refuse } from './client-errors.ts'
@@ -9,6 +8,7 @@ import type { Config } from './config.ts'
 import { answer } from './errors.ts'
 import { acceptJsonOnly } from './json.ts'
 import { loggerOptions } from './logger.ts'
+import { refuseHead } from './request-head.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -20,12 +20,6 @@ declare module 'fastify' {
 /** From arrival to answer, all calls out included (ms). */
 const requestDeadline = 7000
 
-const BadHeaders = createError<[string]>('BAD_HEADERS', 'The request %s.', 400)
-const BadAddress = createError('BAD_ADDRESS', 'The address holds a character that is not allowed.', 400)
-const ExpectationFailed = createError('EXPECTATION_FAILED', 'The only expectation that is understood is 100-continue.', 417)
-
-const once = new Set(['host', 'authorization', 'content-type', 'content-length', 'idempotency-key'])
-const host = /^[\w.~!$&'()*+,;=:%[\]-]*$/
 const requestId = /^[A-Za-z0-9._-]{1,64}$/
 
 /**
@@ -69,26 +63,6 @@ function setHeaders (request: FastifyRequest, reply: FastifyReply): void {
   reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
 }
 
-/** Whoever sends such headers may mean to smuggle a second request past a proxy: the connection goes with the first. */
-function badHeaders (why: string): Error {
-  return Object.assign(new BadHeaders(why), { headers: { connection: 'close' } })
-}
-
-/** What is wrong with a request before anybody looks at what it wants; Node and Fastify would let all of it pass. */
-function refusal ({ rawHeaders, headers, httpVersion, url = '' }: IncomingMessage): Error | undefined {
-  // RFC 9112 section 3.2: none, two or a malformed Host. Of two Authorization or Content-Type lines Node keeps the first.
-  const seen = new Set<string>()
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at]!.toLowerCase()
-    if (!once.has(name)) continue
-    if (seen.has(name)) return badHeaders(`has more than one ${name} header`)
-    seen.add(name)
-  }
-  if (headers.host === undefined ? httpVersion === '1.1' : !host.test(headers.host)) return badHeaders('needs a valid host header')
-  if (headers.expect !== undefined && httpVersion === '1.1' && headers.expect.toLowerCase() !== '100-continue') return new ExpectationFailed()
-  if (url.includes('%00')) return new BadAddress()
-}
-
 export default fp(async (app) => {
   acceptJsonOnly(app)
 
@@ -96,7 +70,7 @@ export default fp(async (app) => {
   app.addHook('onRequest', (request, reply, done) => {
     request.deadline = performance.now() + requestDeadline
     setHeaders(request, reply)
-    done(refusal(request.raw))
+    done(refuseHead(request.raw))
   })
 
   // Node would answer both by itself: with an empty 417, and by closing the socket.

@@ -3,6 +3,7 @@ import createError from '@fastify/error'
 import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { connectRedis } from './redis.ts'
 
 const RateLimited = createError('RATE_LIMITED', 'Too many requests. Wait before the next one.', 429)
 
@@ -32,12 +33,14 @@ export function tooManyRequests (limit: number, wait: number): Error {
  * Routes with `config: { rateLimit: false }` are exempt. Also gives `app.createRateLimit` for limits of other kinds.
  */
 export default fp(async (app) => {
-  const { RATE_LIMIT_PER_MINUTE: max } = app.config
+  const { RATE_LIMIT_PER_MINUTE: max, REDIS_URL } = app.config
   await app.register(rateLimit, {
     global: max > 0,
     max,
     timeWindow: 60_000,
     cache: clients,
+    ...(REDIS_URL ? { redis: await connectRedis(app, REDIS_URL), nameSpace: 'livekit-sessions:limit:' } : {}),
+    // A limit that cannot be counted is not kept: better than to refuse everybody while Redis is away.
     enableDraftSpec: true,
     skipOnError: true,
     keyGenerator: (request) => request.user ? `user:${request.user.id}` : `address:${clientAddress(request)}`,

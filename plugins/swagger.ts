@@ -1,7 +1,10 @@
 // The API document: OpenAPI 3.1 made from the routes' schemas, and the page that shows it.
 import swagger from '@fastify/swagger'
+import type { OpenAPIV3_1 as OpenAPI } from 'openapi-types'
 import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
+
+interface Body { required: boolean, content: Record<string, { schema: { required?: string[] } }> }
 
 export default fp(async (app) => {
   await app.register(swagger, {
@@ -21,6 +24,16 @@ export default fp(async (app) => {
           bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The JWT that the app\'s own sign-in gave its user' }
         }
       }
+    },
+    // A body of optional properties may be left out; the generator takes every body for required.
+    transformObject: (document) => {
+      const { openapiObject } = document as { openapiObject: Partial<OpenAPI.Document> }
+      for (const item of Object.values(openapiObject.paths ?? {})) {
+        for (const { requestBody } of Object.values(item as Record<string, { requestBody?: Body }>)) {
+          if (requestBody) requestBody.required = (requestBody.content['application/json']?.schema.required?.length ?? 0) > 0
+        }
+      }
+      return openapiObject
     },
     refResolver: { buildLocalReference: (json, _baseUri, _fragment, i) => String(json.$id ?? `def-${i}`) }
   })

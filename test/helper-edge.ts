@@ -39,7 +39,7 @@ export interface Edge {
  */
 export async function buildEdge (t: Test, extra: Record<string, string | undefined> = {}, routes: (app: FastifyInstance) => void | Promise<void> = () => {}): Promise<Edge> {
   const lines: Line[] = []
-  const loaded = loadConfig({ ...env, ...extra })
+  const loaded = loadConfig(Object.fromEntries(Object.entries({ ...env, ...extra }).filter(([, value]) => value !== undefined)))
   const app = Fastify(serverOptions(loaded, { write: (line: string) => { lines.push(JSON.parse(line)) } }))
   t.teardown(() => app.close())
 

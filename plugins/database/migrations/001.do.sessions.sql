@@ -54,6 +54,8 @@ create table participants (
   kind       text not null,
   joined_at  timestamptz,
   left_at    timestamptz,
+  -- LiveKit said that it left; otherwise it was only not listed any more, or its room ended
+  left_told  boolean not null default false,
   -- it went because the room went, not by itself
   with_room  boolean not null default false,
   -- an agent that said it hangs up (attribute session.end = agent)

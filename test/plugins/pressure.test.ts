@@ -1,0 +1,49 @@
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import errors from '../../plugins/errors.ts'
+import http, { serverOptions } from '../../plugins/http.ts'
+import pressure from '../../plugins/pressure.ts'
+import { problem } from '../helper-edge.ts'
+
+async function build (t: Test, maxEventLoopDelay: number) {
+  const lines: Array<Record<string, unknown>> = []
+  const app = Fastify(serverOptions({ LOG_LEVEL: 'info' }, { write: (line) => { lines.push(JSON.parse(line)) } }))
+  t.teardown(() => app.close())
+  await app.register(errors)
+  await app.register(http)
+  await app.register(pressure, { maxEventLoopDelay, sampleInterval: 50 })
+  app.get('/work', async () => 'done')
+  app.get('/livez', { config: { pressureHandler: () => {} } }, async () => 'alive')
+  await app.ready()
+  return { app, lines }
+}
+
+/** Keeps the event loop busy until the plugin has looked at it. */
+async function block () {
+  for (let round = 0; round < 4; round++) {
+    const until = performance.now() + 60
+    while (performance.now() < until);
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+t.test('a lagging event loop refuses at once and says when to come back', async (t) => {
+  const { app, lines } = await build(t, 30)
+  await block()
+  const response = await app.inject('/work')
+  t.equal(response.statusCode, 503)
+  t.equal(response.headers['retry-after'], '1')
+  t.strictSame(response.json(), problem(response, 503, 'Service Unavailable', 'service-unavailable', 'The service is not available right now. Try again later.'))
+  t.match(lines, [{ level: 50, msg: 'request failed', status: 503, err: { code: 'OVERLOADED' } }])
+  t.equal((await app.inject('/livez')).statusCode, 200, 'an exempt route answers')
+
+  const patience = performance.now() + 10_000
+  while ((await app.inject('/work')).statusCode !== 200 && performance.now() < patience) await new Promise((resolve) => setTimeout(resolve, 50))
+  t.equal((await app.inject('/work')).statusCode, 200, 'and so does the rest once it is over')
+})
+
+t.test('a lag that is allowed refuses nothing', async (t) => {
+  const { app } = await build(t, 5000)
+  await block()
+  t.equal((await app.inject('/work')).statusCode, 200)
+})
