@@ -3,16 +3,27 @@ import { Type, type TObject, type TProperties } from '@sinclair/typebox'
 
 export const roomNameExample = 'fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015'
 export const roomName = Type.String({ pattern: '^[A-Za-z0-9._~:@|+=_-]{1,256}$', description: 'Name of the LiveKit room', examples: [roomNameExample] })
-const agentTypes = ['workout', 'diet', 'supplement', 'tracker', 'scheduler', 'general'] as const
-type AgentType = typeof agentTypes[number]
+export const agentTypes = ['workout', 'diet', 'supplement', 'tracker', 'scheduler', 'general'] as const
+export type AgentType = typeof agentTypes[number]
 const agentTypeSchema = { type: 'string', enum: agentTypes, description: 'What the agent is for', examples: ['workout'] }
 /** What is asked for (A3.5), and what a session has: null in the record of a video session, which no voice answer holds. */
 export const agentType = Type.Unsafe<AgentType>({ ...agentTypeSchema, default: 'general' })
 export const startedAgentType = Type.Unsafe<AgentType | null>(agentTypeSchema)
 export const idempotencyKey = Type.Optional(Type.String({ pattern: '^[\\x21-\\x7e]{1,255}$', description: 'A new random value for each start that is meant, the same for its retries', examples: ['3f1c7c1e-8a52-4a86-9d0b-5a6e2d4b9d7f'] }))
 
+/** One of some words. */
+export const choice = <const Words extends readonly string[]>(words: Words, description: string) => Type.Unsafe<Words[number]>({ type: 'string', enum: words, description, examples: [words[0]] })
+
+export const idOf = (what: string) => Type.String({ format: 'uuid', description: `${what}'s id`, examples: ['7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11'] })
+
 /** A point in time: ISO 8601, UTC. In JavaScript a Date, on the wire a string. */
 export const at = (description: string) => Type.Unsafe<Date>(Type.String({ format: 'date-time', description, examples: ['2026-01-01T10:00:00.000Z'] }))
+
+/** A point in time that may not have come. */
+export const atOrNull = (description: string) => Type.Unsafe<Date | null>({ type: ['string', 'null'], format: 'date-time', description, examples: ['2026-01-01T10:00:00.000Z'] })
+
+/** One of some words, or nothing yet. */
+export const choiceOrNull = <const Words extends readonly string[]>(words: Words, description: string) => Type.Unsafe<Words[number] | null>({ type: ['string', 'null'], enum: [...words, null], description, examples: [words[0]] })
 
 /** An object of these properties and no other: what a client misspells is refused, not dropped. */
 export const Strict = <Properties extends TProperties>(properties: Properties, options = {}): TObject<Properties> => Type.Object(properties, { additionalProperties: false, ...options })

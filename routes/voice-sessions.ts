@@ -3,7 +3,7 @@ import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typ
 import fp from 'fastify-plugin'
 import { agentType, at, idempotencyKey, problems, roomName, roomNameExample, startedAgentType, Strict } from './schemas.ts'
 
-const StartRequest = Strict({ agent_type: Type.Optional(agentType) })
+const StartRequest = Strict({ agent_type: Type.Optional(agentType) }, { title: 'VoiceSessionRequest', examples: [{ agent_type: 'workout' }, {}] })
 const Started = Type.Object({
   room_name: roomName,
   token: Type.String({ description: 'LiveKit join token: this room, this user, nothing else' }),
@@ -11,6 +11,8 @@ const Started = Type.Object({
   agent_type: startedAgentType,
   expires_at: at('When the token stops to open the room')
 }, {
+  title: 'StartedVoiceSession',
+  description: 'The room, and what it takes to join it',
   examples: [{ room_name: roomNameExample, token: 'eyJhbGciOiJIUzI1NiJ9...', livekit_url: 'wss://livekit.example.com', agent_type: 'workout', expires_at: '2026-01-01T16:00:00.000Z' }]
 })
 const Status = Type.Object({
@@ -19,11 +21,11 @@ const Status = Type.Object({
   participants: Type.Integer({ minimum: 0, description: 'How many, user and agent' }),
   agent_connected: Type.Boolean({ description: 'An agent really is in the room' }),
   created_at: at('When the session was started')
-}, { examples: [{ room_name: roomNameExample, active: true, participants: 2, agent_connected: true, created_at: '2026-01-01T10:00:00.000Z' }] })
-const Ended = Type.Object({ status: Type.Literal('ended'), room_name: roomName }, { examples: [{ status: 'ended', room_name: roomNameExample }] })
+}, { title: 'VoiceSessionStatus', description: 'Who is in the room now', examples: [{ room_name: roomNameExample, active: true, participants: 2, agent_connected: true, created_at: '2026-01-01T10:00:00.000Z' }] })
+const Ended = Type.Object({ status: Type.Literal('ended'), room_name: roomName }, { title: 'EndedVoiceSession', description: 'The session is over', examples: [{ status: 'ended', room_name: roomNameExample }] })
 const Active = Type.Object({
   sessions: Type.Array(Type.Object({ room_name: roomName, agent_type: startedAgentType, participants: Type.Integer({ minimum: 0 }), created_at: at('When the session was started') }))
-}, { examples: [{ sessions: [{ room_name: roomNameExample, agent_type: 'workout', participants: 2, created_at: '2026-01-01T10:00:00.000Z' }] }, { sessions: [] }] })
+}, { title: 'ActiveVoiceSessions', description: 'The caller\'s live sessions', examples: [{ sessions: [{ room_name: roomNameExample, agent_type: 'workout', participants: 2, created_at: '2026-01-01T10:00:00.000Z' }] }, { sessions: [] }] })
 
 const tags = ['voice-sessions']
 const Room = Type.Object({ room_name: roomName })
@@ -58,6 +60,20 @@ const voiceSessions: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: Status, ...problems(400, 401, 403, 404, 429, 500, 503) }
     }
   }, async (request) => app.sessions.status(request, 'voice', request.params.room_name))
+
+  app.post('/:room_name/token', {
+    schema: {
+      operationId: 'rejoinVoiceSession',
+      tags,
+      summary: 'Rejoin a voice session',
+      description: 'A fresh token for a live session of one\'s own, after a reload or a lost connection.',
+      params: Room,
+      response: { 200: Started, ...problems(400, 401, 403, 404, 429, 500, 503) }
+    }
+  }, async (request) => {
+    const { session, ...issued } = await app.sessions.rejoin(request, 'voice', request.params.room_name)
+    return { ...session, ...issued }
+  })
 
   app.delete('/:room_name', {
     schema: {

@@ -12,7 +12,10 @@ import metrics from '../plugins/metrics.ts'
 import pressure from '../plugins/pressure.ts'
 import swagger from '../plugins/swagger.ts'
 import operations from '../routes/operations.ts'
+import sessions from '../routes/sessions.ts'
+import token from '../routes/token.ts'
 import voiceSessions from '../routes/voice-sessions.ts'
+import webhooks from '../routes/webhooks.ts'
 import type { Clock } from './lifecycle.ts'
 import rules from './rules.ts'
 
@@ -49,6 +52,9 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
 
     await app.register(operations)
     await app.register(voiceSessions, { prefix: '/api/v1/voice-sessions' })
+    await app.register(sessions, { prefix: '/api/v1/sessions' })
+    await app.register(token, { prefix: '/api/v1/token' })
+    await app.register(webhooks, { prefix: '/api/v1/livekit' })
 
     await app.ready()
   } catch (error) {

@@ -17,6 +17,10 @@ export const StartInProgress = createError('START_IN_PROGRESS', 'A start with th
 export const StartedSessionEnded = createError('STARTED_SESSION_ENDED', 'The session that this Idempotency-Key started has ended. Use a new key to start another.', 409)
 /** The session was ended while it was still being started. */
 export const EndedWhileStarting = createError('ENDED_WHILE_STARTING', 'The session was ended while it was being started.', 409)
+/** Only an administrator may ask for this. */
+export const AdminOnly = createError('ADMIN_ONLY', 'Only an administrator may do this.', 403)
+/** A cursor that no list gave. */
+export const BadCursor = createError('BAD_CURSOR', 'The cursor is not one of this list.', 400)
 
 /** Adds what the problem document, the response headers or the log line need beyond the error's own text. */
 export function withDetails<T extends Error> (error: T, details: { members?: Record<string, unknown>, headers?: Record<string, string>, context?: Record<string, unknown> }): T {

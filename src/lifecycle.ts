@@ -10,8 +10,11 @@ export interface Clock { now: () => number }
 const END_LEASE = 10_000
 /** A refreshed token of a client that was inside lives 10 minutes, and LiveKit allows a minute of leeway (livekit-source.md section 6). */
 const REFRESHED_TOKEN_LIFE = 11 * 60_000
-/** When an ended room is looked at once more: a join that raced the delete is in by then. */
-const FIRST_WATCH = 3000
+/**
+ * When the room of an ended session is looked at again, ms after the end. A join that races the delete can bring the room back even
+ * with auto_create off, and LiveKit may not list it for 5 s; it goes on trying to join for 16 s, and to create a room for 40 s.
+ */
+const LOOKS_AFTER_END = [1000, 2000, 4000, 6000, 10_000, 16_000, 40_000]
 /** How long LiveKit itself may go on trying to create a room, ms (livekit-source.md section 8). */
 export const SLOW_CREATE = 40_000
 
@@ -25,9 +28,11 @@ export interface LiveKitEvent {
   type: string
   roomName: string
   roomSid: string
-  participant?: Participant & { disconnectedByRoom: boolean }
+  participant?: Participant & { wentWithRoom: boolean }
   at: Date
 }
+
+const understood = new Set(['room_started', 'room_finished', 'participant_joined', 'participant_left'])
 
 export interface LifecycleDependencies {
   store: SessionStore
@@ -62,9 +67,7 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {} }: Lif
         await store.release([{ id: ending.id, check_no: ending.check_no, next_check_at: later(1000) }]).then(wake, () => {})
         throw error
       }
-      // A CreateRoom that was given up may still be carried out by a slow server.
-      const nextCheck = ending.end_reason === 'start_failed' && roomExists ? later(SLOW_CREATE) : later(FIRST_WATCH)
-      return store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending), next_check_at: nextCheck }, deadline)
+      return store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending), next_check_at: lookAfterEnd(now(), now()) ?? null }, deadline)
     },
 
     /** A room that LiveKit does not have any more although nobody here ended it: the session is over, for the reason its stays tell. */
@@ -79,9 +82,10 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {} }: Lif
     /**
      * Applies a webhook, in one transaction and without a call to LiveKit (it would stall the room's queue of events).
      * Any order, doubles and losses end in the same state.
-     * @returns false when no session has this room
+     * @returns what became of it: applied to a session, about no room of ours, or of a kind that changes nothing
      */
-    async apply (event: LiveKitEvent): Promise<boolean> {
+    async apply (event: LiveKitEvent): Promise<'applied' | 'unknown_room' | 'ignored'> {
+      if (!understood.has(event.type) || !event.roomName) return 'ignored'
       const session = await store.change({ room_name: event.roomName }, (current, stays) => {
         const due = { next_check_at: now() }
         switch (event.type) {
@@ -103,18 +107,25 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {} }: Lif
         }
       })
       if (session) wake()
-      return session !== undefined
+      return session ? 'applied' : 'unknown_room'
     }
   }
 
   function ended (session: Session, stays: Parameters<typeof whyGone>[0], reason: EndReason, by: string, livekitId?: string) {
     const at = now()
     return {
-      session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, watch_until: watchUntil(session), next_check_at: later(FIRST_WATCH) },
+      session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, watch_until: watchUntil(session), next_check_at: lookAfterEnd(at, at) ?? null },
       stays: stays.filter((stay) => !stay.left_at).map((stay) => ({ ...stay, left_at: at, with_room: true })),
       events: [{ at, type: 'session.ended' as const, actor: by, data: { reason }, livekit_id: livekitId }]
     }
   }
+}
+
+/** The next look at the room of a session that ended at `endedAt`; undefined when all have been. */
+export function lookAfterEnd (endedAt: Date, now: Date): Date | undefined {
+  const passed = now.getTime() - endedAt.getTime()
+  const next = LOOKS_AFTER_END.find((ms) => ms > passed)
+  return next === undefined ? undefined : new Date(endedAt.getTime() + next)
 }
 
 export type Lifecycle = ReturnType<typeof createLifecycle>
@@ -123,5 +134,5 @@ function reportOf (event: LiveKitEvent): Report {
   const participant = event.participant!
   return event.type === 'participant_joined'
     ? { joined: [participant], livekitId: event.id }
-    : { left: [{ ...participant, leftAt: event.at, withRoom: participant.disconnectedByRoom }], livekitId: event.id }
+    : { left: [{ ...participant, leftAt: event.at, withRoom: participant.wentWithRoom }], livekitId: event.id }
 }

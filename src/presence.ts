@@ -64,12 +64,12 @@ export function observe (session: Session, known: Stay[], report: Report, now: D
   for (const participant of report.joined ?? []) {
     if (isHelper(participant)) continue
     const stay = stays.get(participant.sid)
-    if (stay?.joined_at && !(report.complete && stay.left_at)) continue
+    // Who is listed is there, whatever an earlier list made of it; but who LiveKit said has left does not come back under this sid.
+    const missed = report.complete && stay?.left_at && !stay.left_told && !stay.with_room
+    if (stay?.joined_at && !missed) continue
     // Who is reported in a session that is over came in before: its stay ended with the room, until told otherwise.
     const over = session.ended_at && !stay ? { left_at: session.ended_at, with_room: true } : {}
-    // Who is listed is there, whatever an earlier look made of it.
-    const back = report.complete ? { left_at: null, with_room: false } : {}
-    const joined: Stay = { ...(stay ?? blank(participant)), joined_at: participant.joinedAt, ...back, ...over }
+    const joined: Stay = { ...(stay ?? blank(participant)), joined_at: participant.joinedAt, ...(missed && { left_at: null }), ...over }
     put(joined)
     tell('joined', joined, participant.joinedAt)
   }
@@ -77,8 +77,8 @@ export function observe (session: Session, known: Stay[], report: Report, now: D
     if (isHelper(participant)) continue
     const stay = stays.get(participant.sid)
     const hungUp = isAgent(participant) && participant.attributes['session.end'] === 'agent'
-    const left: Stay = { ...(stay ?? blank(participant)), left_at: participant.leftAt, with_room: participant.withRoom, hung_up: hungUp || (stay?.hung_up ?? false) }
-    if (stay && stay.left_at?.getTime() === left.left_at?.getTime() && stay.with_room === left.with_room && stay.hung_up === left.hung_up) continue
+    const left: Stay = { ...(stay ?? blank(participant)), left_at: participant.leftAt, left_told: true, with_room: participant.withRoom, hung_up: hungUp }
+    if (stay?.left_told) continue
     put(left)
     if (!stay?.left_at || (stay.with_room && !left.with_room)) tell('left', left, participant.leftAt)
   }
@@ -134,7 +134,7 @@ export function whyGone (stays: Stay[]): 'agent' | 'lost' | 'idle' | undefined {
 const isAgent = ({ kind }: { kind: string }) => kind === 'AGENT'
 
 function blank ({ sid, identity, kind }: Participant): Stay {
-  return { sid, identity, kind, joined_at: null, left_at: null, with_room: false, hung_up: false }
+  return { sid, identity, kind, joined_at: null, left_at: null, left_told: false, with_room: false, hung_up: false }
 }
 
 function latest (stays: Stay[]): Date | null {

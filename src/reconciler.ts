@@ -1,6 +1,6 @@
 // The pass that repairs: looks at every session that is due and makes record and room agree (D6).
 import type { FastifyBaseLogger } from 'fastify'
-import type { Clock, Lifecycle } from './lifecycle.ts'
+import { lookAfterEnd, type Clock, type Lifecycle } from './lifecycle.ts'
 import type { Mode, ModeName } from './modes.ts'
 import { observe, present, type Participant } from './presence.ts'
 import type { Session, SessionStore } from './store.ts'
@@ -40,23 +40,36 @@ export interface ReconcilerDependencies {
   revives: () => boolean
   /** What the agent is told; the same as at the start but for the number of the dispatch. */
   jobMetadata: (session: Session, dispatch: number) => Promise<string> | string
+  /** Told of each pass, for the metrics. */
+  onPass?: (result: PassResult) => void
 }
 
 /** What a pass did, by kind: for metrics and tests. */
-export interface PassResult { checked: number, corrected: Record<string, number>, unanswered: number }
+export interface PassResult {
+  /** Sessions looked at. */
+  checked: number
+  /** What was put right, by kind. */
+  corrected: Record<string, number>
+  /** Sessions about which LiveKit could not be asked. */
+  unanswered: number
+  /** How long the most overdue of them had waited, ms. */
+  lag: number
+}
 
-export function createReconciler ({ store, livekit, lifecycle, modes, clock, log, limits, revives, jobMetadata }: ReconcilerDependencies) {
+export function createReconciler ({ store, livekit, lifecycle, modes, clock, log, limits, revives, jobMetadata, onPass = () => {} }: ReconcilerDependencies) {
   let woken = false
 
   async function pass (): Promise<PassResult> {
-    const result: PassResult = { checked: 0, corrected: {}, unanswered: 0 }
+    const result: PassResult = { checked: 0, corrected: {}, unanswered: 0, lag: 0 }
     for (;;) {
       const due = await store.claimDue(new Date(clock.now()), later(LOOK_LEASE), BATCH)
       result.checked += due.length
+      for (const { due_at: at } of due) result.lag = Math.max(result.lag, clock.now() - at.getTime())
       await lookAt(due, result)
       if (due.length < BATCH) break
     }
     if (result.unanswered > 0) log.warn({ unanswered: result.unanswered, checked: result.checked }, 'LiveKit could not be asked about some sessions: they stay as they are')
+    onPass(result)
     return result
   }
 
@@ -120,12 +133,10 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
         // Whoever was let in got a refreshed token: watch on until that is dead too.
         const until = new Date(Math.max(session.watch_until?.getTime() ?? 0, clock.now() + 11 * 60_000))
         await store.change({ id: session.id, check_no: session.check_no }, () => ({ session: { watch_until: until } }))
-        release(session, later(Math.min(WATCH_INTERVAL, 5000)))
-      } else {
-        const watched = revives() && session.watch_until && session.watch_until.getTime() > clock.now()
-        release(session, watched ? later(WATCH_INTERVAL) : null)
+        return release(session, later(SOON))
       }
-      return
+      const watched = revives() && session.watch_until && session.watch_until.getTime() > clock.now()
+      return release(session, lookAfterEnd(session.ended_at!, new Date(clock.now())) ?? (watched ? later(WATCH_INTERVAL) : null))
     }
     if (sid === undefined) {
       const gone = await lifecycle.bury(session)

@@ -92,6 +92,19 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
       return { room_name: roomName, ...status, created_at: session.created_at }
     },
 
+    /**
+     * A fresh token for a session of one's own (D5), never beyond its end. LiveKit is asked: a room that is gone ends the session.
+     * @param modeName any mode when not given
+     */
+    async rejoin (call: Call, modeName: ModeName | undefined, roomName: string) {
+      const session = await own(call, modeName, roomName, ['live'])
+      if (!await participantsOf(call, session)) throw new SessionNotFound()
+      const issued = await issue(call, modes[session.mode], session, false)
+      await note(call, session, 'token.issued', {})
+      call.log.info({ roomName, userId: call.user.id }, 'token issued again')
+      return issued
+    },
+
     /** Ends the session (A5). One whose end is under way counts as ended; one whose end was given up is ended again. */
     async end (call: Call, modeName: ModeName, roomName: string) {
       const session = await own(call, modeName, roomName, ['starting', 'live', 'ending'])
@@ -188,10 +201,10 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
   }
 
   /** The caller's session behind a room name: 404 for all when there is none in these states, 403 for others while it lives (A4.2, A4.3). */
-  async function own (call: Call, modeName: ModeName, roomName: string, states: Array<Session['state']>): Promise<Session> {
+  async function own (call: Call, modeName: ModeName | undefined, roomName: string, states: Array<Session['state']>): Promise<Session> {
     const session = await store.byRoom(roomName, call.deadline)
     const isMine = session?.user_id === call.user.id
-    if (!session || session.mode !== modeName || !(isMine ? states : ['live']).includes(session.state)) throw new SessionNotFound()
+    if (!session || (modeName && session.mode !== modeName) || !(isMine ? states : ['live']).includes(session.state)) throw new SessionNotFound()
     if (!isMine) {
       await note(call, session, 'access.denied', { operation: 'session' })
       throw new NotYourSession()

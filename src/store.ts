@@ -46,7 +46,11 @@ export interface Stay {
   kind: string
   joined_at: Date | null
   left_at: Date | null
+  /** LiveKit said so; otherwise it was only not listed any more, or its room ended. */
+  left_told: boolean
+  /** It went because the room went, not by itself. */
   with_room: boolean
+  /** An agent that said it hangs up: attribute session.end = agent. */
   hung_up: boolean
 }
 
@@ -68,6 +72,18 @@ export interface Change {
   session?: Partial<Omit<Session, 'id'>>
   stays?: Stay[]
   events?: Array<Omit<SessionEvent, 'session_id' | 'user_id'>>
+}
+
+export interface HistoryFilter {
+  /** Of one user; of all when not given. */
+  userId?: string
+  mode?: ModeName
+  state?: State
+  /** Created at or after, and before. */
+  from?: Date
+  to?: Date
+  after?: { created_at: Date, id: string }
+  limit: number
 }
 
 /** Which session a change is about; with `check_no` only while that look still holds it. */
@@ -97,9 +113,17 @@ export interface SessionStore {
   /** Locks the session, lets `decide` look at it and its stays, and writes what it decides. */
   change: (key: ChangeKey, decide: (session: Session, stays: Stay[]) => Change | undefined) => Promise<Session | undefined>
   /** Takes up to `limit` sessions that are due, for this look only, and leases them. */
-  claimDue: (now: Date, leaseUntil: Date, limit: number) => Promise<Session[]>
+  claimDue: (now: Date, leaseUntil: Date, limit: number) => Promise<Array<Session & { due_at: Date }>>
   /** Gives looked-at sessions back, each with the time of its next look; one that was pulled forward meanwhile stays so. */
   release: (looks: Array<{ id: string, check_no: number, next_check_at: Date | null }>) => Promise<void>
+  /** Sessions as `filter` says, newest first, after `filter.after` (the last one of the page before). */
+  history: (filter: HistoryFilter, deadline?: number) => Promise<Session[]>
+  /** What happened to a session, oldest first; the last 1,000. */
+  eventsOf: (sessionId: string, deadline?: number) => Promise<Array<Pick<SessionEvent, 'at' | 'type' | 'actor' | 'data'>>>
+  /** Deletes up to `limit` sessions that ended, and as many events that are from, before `before`; says how many there were. */
+  prune: (before: Date, limit: number) => Promise<number>
+  /** How many sessions have not ended, by mode. */
+  countLive: () => Promise<Array<{ mode: ModeName, count: number }>>
   /** Writes one line of the audit trail that belongs to no change. */
   note: (event: SessionEvent) => Promise<void>
   /** Whether the database answers: for readiness. */

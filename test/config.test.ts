@@ -1,7 +1,83 @@
+// The environment: what is refused and how it is said, what defaults there are, and what the process does about it.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import t from 'tap'
 import { loadConfig } from '../plugins/config.ts'
 
+const good = {
+  LIVEKIT_URL: 'ws://127.0.0.1:7880',
+  LIVEKIT_API_KEY: 'devkey',
+  LIVEKIT_API_SECRET: '7f2c19d0b8e64a35910cd7e2f6a8b34c',
+  JWT_SECRET: '0c8f5e7a91d24b63a7e0f1c2d3b49586'
+}
+
 t.test('LIVEKIT_WORKER_NUM_IDLE is 2 by default (A1.5)', async (t) => {
-  const config = loadConfig({ LIVEKIT_URL: 'ws://127.0.0.1:7880', LIVEKIT_API_KEY: 'devkey', LIVEKIT_API_SECRET: '0123456789abcdef0123456789abcdef', JWT_SECRET: 'fedcba9876543210fedcba9876543210' })
-  t.equal(config.LIVEKIT_WORKER_NUM_IDLE, 2)
+  t.equal(loadConfig(good).LIVEKIT_WORKER_NUM_IDLE, 2)
+})
+
+t.test('defaults, and what follows from what is set', async (t) => {
+  const config = loadConfig({ ...good, VOICE_TOKEN_TTL: '600', VOICE_AGENT_NAME: '', VIDEO_AGENT_NAME: 'face', PORT: '' })
+  t.match(config, {
+    LIVEKIT_API_URL: 'ws://127.0.0.1:7880',
+    VOICE_TOKEN_TTL: 600,
+    VOICE_MAX_DURATION: 600,
+    VIDEO_TOKEN_TTL: 86_400,
+    VIDEO_MAX_DURATION: 86_400,
+    VOICE_AGENT_NAME: '',
+    VIDEO_AGENT_NAME: 'face',
+    PORT: 3000,
+    HOST: '127.0.0.1',
+    END_ON_AGENT_FAILURE: false
+  })
+  t.equal(loadConfig({ ...good, START_LIMIT_PER_MINUTE: '0' }).START_LIMIT_PER_MINUTE, 0, '0 is a value')
+})
+
+t.test('every missing variable is named (A1.2)', async (t) => {
+  for (const name of ['LIVEKIT_URL', 'LIVEKIT_API_KEY', 'LIVEKIT_API_SECRET'] as const) {
+    for (const value of [undefined, '']) t.throws(() => loadConfig({ ...good, [name]: value }), { message: new RegExp(`^The environment is not complete: ${name} is required\\.`) })
+  }
+  t.throws(() => loadConfig({}), { message: /LIVEKIT_URL is required; LIVEKIT_API_KEY is required; LIVEKIT_API_SECRET is required/ })
+  t.throws(() => loadConfig({ ...good, JWT_SECRET: '' }), { message: /JWT_SECRET or JWT_JWKS_URL is required/ })
+})
+
+t.test('what is wrong is refused by name, and its value is not repeated', async (t) => {
+  const cases: Array<[NodeJS.ProcessEnv, RegExp]> = [
+    [{ LIVEKIT_API_SECRET: 'too-short' }, /LIVEKIT_API_SECRET must NOT have fewer than 32 characters/],
+    [{ JWT_SECRET: 'too-short' }, /JWT_SECRET must NOT have fewer than 32 characters/],
+    [{ LIVEKIT_API_SECRET: 'change-me-to-a-secret-of-32-characters' }, /LIVEKIT_API_SECRET is a placeholder/],
+    [{ JWT_SECRET: 'a'.repeat(40) }, /JWT_SECRET is a placeholder/],
+    [{ JWT_SECRET: good.LIVEKIT_API_SECRET }, /JWT_SECRET and LIVEKIT_API_SECRET must differ/],
+    [{ LIVEKIT_URL: 'localhost:7880' }, /LIVEKIT_URL is not of the right form/],
+    [{ LIVEKIT_URL: 'wss://livekit.example.com/path' }, /LIVEKIT_URL must not have a path/],
+    [{ LIVEKIT_API_URL: 'http://livekit:7880/twirp' }, /LIVEKIT_API_URL must not have a path/],
+    [{ JWT_JWKS_URL: 'https://id.example.com/keys' }, /JWT_SECRET and JWT_JWKS_URL exclude each other/],
+    [{ PORT: 'http' }, /PORT must be integer/],
+    [{ PORT: '70000' }, /PORT must be <= 65535/],
+    [{ VOICE_TOKEN_TTL: '6h' }, /VOICE_TOKEN_TTL must be integer/],
+    [{ LOG_LEVEL: 'loud' }, /LOG_LEVEL must be/],
+    [{ CORS_ORIGINS: '*' }, /CORS_ORIGINS is not of the right form/],
+    [{ DATABASE_URL: 'mysql://x' }, /DATABASE_URL is not of the right form/],
+    [{ METRICS_TOKEN: 'short' }, /METRICS_TOKEN must NOT have fewer than 16/],
+    [{ RETENTION_DAYS: '1' }, /RETENTION_DAYS must be >= 2/]
+  ]
+  for (const [env, message] of cases) {
+    t.throws(() => loadConfig({ ...good, ...env }), { message })
+    for (const value of Object.values(env)) {
+      try { loadConfig({ ...good, ...env }) } catch (error) { if (value!.length > 8) t.notMatch((error as Error).message, value!) }
+    }
+  }
+})
+
+t.test('the process says it and ends with an error within 5 s', async (t) => {
+  for (const name of Object.keys(good) as Array<keyof typeof good>) {
+    const { [name]: _missing, ...env } = good
+    const began = performance.now()
+    const child = spawn(process.execPath, ['--import=tsx', 'src/server.ts'], { env: { PATH: process.env.PATH, ...env } })
+    let said = ''
+    child.stderr.on('data', (chunk) => { said += chunk })
+    const [code] = await once(child, 'exit')
+    t.not(code, 0)
+    t.match(said, new RegExp(`livekit-sessions cannot start\\. .*${name}`))
+    t.ok(performance.now() - began < 5000)
+  }
 })

@@ -1,14 +1,16 @@
 // What the tests stand on: the real app, a database of its own, a LiveKit of its own, users with real tokens.
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { FastifyInstance, InjectOptions } from 'fastify'
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
+import { AccessToken, RoomServiceClient } from 'livekit-server-sdk'
 import pg from 'pg'
 import pino from 'pino'
 import type { Test } from 'tap'
 import { startAnyLiveKit, type AnyLiveKit } from '../dev/any-livekit.ts'
-import type { LiveKitOptions } from '../dev/livekit.ts'
+import { freeTcpPort, type LiveKitOptions } from '../dev/livekit.ts'
+import { disposeParticipants } from '../dev/participant.ts'
 import { loadConfig, type Config } from '../plugins/config.ts'
 import { startEmbeddedPostgres } from '../plugins/database/embedded.ts'
 import { buildApp } from '../src/app.ts'
@@ -37,7 +39,10 @@ export function movableClock (start = Date.now()) {
 /** A LiveKit for one test file, stopped after it. */
 export async function livekitFor (t: Test, options: LiveKitOptions & { agents?: string[] } = {}): Promise<AnyLiveKit> {
   const server = await startAnyLiveKit(options)
-  t.teardown(() => server.stop())
+  t.teardown(() => {
+    disposeParticipants() // they would try for half a minute to reconnect to a server that is gone
+    return server.stop()
+  })
   return server
 }
 
@@ -87,11 +92,11 @@ export interface TestApp extends FastifyInstance {
 }
 
 export interface Caller {
-  start: (body?: object, headers?: Record<string, string>) => ReturnType<FastifyInstance['inject']>
-  status: (roomName: string) => ReturnType<FastifyInstance['inject']>
-  end: (roomName: string) => ReturnType<FastifyInstance['inject']>
-  active: () => ReturnType<FastifyInstance['inject']>
-  inject: (options: InjectOptions) => ReturnType<FastifyInstance['inject']>
+  start: (body?: object, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
+  status: (roomName: string) => Promise<LightMyRequestResponse>
+  end: (roomName: string) => Promise<LightMyRequestResponse>
+  active: () => Promise<LightMyRequestResponse>
+  inject: (options: InjectOptions) => Promise<LightMyRequestResponse>
 }
 
 /** The real app, as production assembles it, closed after the test. */
@@ -131,4 +136,44 @@ export async function eventually<T> (look: () => Promise<T> | T, limit = 5000): 
     if (Date.now() > end) throw new Error(`still ${JSON.stringify(seen)} after ${limit} ms`)
     await new Promise((resolve) => { setTimeout(resolve, 25) })
   }
+}
+
+export const problem = (status: number, title: string, code: string, detail: string) => ({ type: `urn:livekit-sessions:problem:${code}`, title, status, detail })
+export const notFound = problem(404, 'Not Found', 'session-not-found', 'Session not found')
+export const notYours = problem(403, 'Forbidden', 'not-your-session', 'Not your session')
+export const unauthorized = problem(401, 'Unauthorized', 'unauthorized', 'A valid bearer token is required.')
+export const failed = problem(500, 'Internal Server Error', 'internal-server-error', 'Something went wrong on our side. Try again.')
+export const unavailable = problem(503, 'Service Unavailable', 'service-unavailable', 'The service is not available right now. Try again later.')
+
+/** Checks a whole problem document, but for the id of its request, which has to be that of the response. */
+export function sameProblem (t: Test, response: LightMyRequestResponse, expected: Record<string, unknown>) {
+  const { instance, ...rest } = response.json()
+  t.equal(response.statusCode, expected.status)
+  t.equal(response.headers['content-type'], 'application/problem+json')
+  t.equal(instance, `urn:livekit-sessions:request:${response.headers['x-request-id']}`)
+  t.same(rest, expected)
+}
+
+/** A webhook as LiveKit signs and sends it. Fields of `event` are protobuf JSON: camelCase, defaults left out. */
+export async function webhookOf ({ apiKey, apiSecret }: { apiKey: string, apiSecret: string }, event: object) {
+  const payload = JSON.stringify(event)
+  const token = new AccessToken(apiKey, apiSecret, { ttl: 300 })
+  token.sha256 = createHash('sha256').update(payload).digest('base64')
+  return {
+    method: 'POST' as const,
+    url: '/api/v1/livekit/webhook',
+    payload,
+    headers: { 'content-type': 'application/webhook+json', authorization: await token.toJwt() }
+  }
+}
+
+/** The whole neighbourhood: a LiveKit that sends its webhooks to a listening app on a database of its own. */
+export async function listening (t: Test, env: NodeJS.ProcessEnv = {}, options: LiveKitOptions & { webhooks?: boolean } = {}) {
+  const port = await freeTcpPort()
+  const { webhooks = true, ...rest } = options
+  const livekit = await livekitFor(t, { ...rest, ...(webhooks && { webhookUrl: `http://127.0.0.1:${port}/api/v1/livekit/webhook` }) })
+  const databaseUrl = await databaseFor(t)
+  const app = await appFor(t, environment(livekit, databaseUrl, env))
+  await app.listen({ host: '127.0.0.1', port })
+  return { livekit, app, query: await queryFor(t, databaseUrl), address: `http://127.0.0.1:${port}`, rooms: new RoomServiceClient(livekit.url, livekit.apiKey, livekit.apiSecret) }
 }

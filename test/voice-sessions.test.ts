@@ -4,7 +4,7 @@ import t from 'tap'
 import { RoomServiceClient } from 'livekit-server-sdk'
 import { joinRoom } from '../dev/participant.ts'
 import { startTestWorker } from '../dev/test-worker.ts'
-import { appFor, claimsOf, databaseFor, environment, eventually, livekitFor, queryFor, userToken } from './helper.ts'
+import { appFor, claimsOf, databaseFor, environment, eventually, livekitFor, notFound, notYours, problem, queryFor, sameProblem, unauthorized, userToken } from './helper.ts'
 
 const livekit = await livekitFor(t)
 const databaseUrl = await databaseFor(t)
@@ -12,20 +12,6 @@ const app = await appFor(t, environment(livekit, databaseUrl))
 const query = await queryFor(t, databaseUrl)
 const rooms = new RoomServiceClient(livekit.url, livekit.apiKey, livekit.apiSecret)
 const base = '/api/v1/voice-sessions'
-
-const problem = (status: number, title: string, code: string, detail: string) => ({ type: `urn:livekit-sessions:problem:${code}`, title, status, detail })
-const notFound = problem(404, 'Not Found', 'session-not-found', 'Session not found')
-const notYours = problem(403, 'Forbidden', 'not-your-session', 'Not your session')
-const unauthorized = problem(401, 'Unauthorized', 'unauthorized', 'A valid bearer token is required.')
-
-/** A whole problem document, but for the id of its request. */
-function sameProblem (t: Tap.Test, response: { json: () => any, headers: Record<string, any>, statusCode: number }, expected: Record<string, unknown>) {
-  const { instance, ...rest } = response.json()
-  t.equal(response.statusCode, expected.status)
-  t.equal(response.headers['content-type'], 'application/problem+json')
-  t.equal(instance, `urn:livekit-sessions:request:${response.headers['x-request-id']}`)
-  t.same(rest, expected)
-}
 
 t.test('start: a room, a token and an agent on its way (A1 to A3)', async (t) => {
   const worker = await startTestWorker({ url: livekit.url, apiKey: livekit.apiKey, apiSecret: livekit.apiSecret, agentName: 'voice-agent' })
@@ -256,12 +242,48 @@ t.test('names, tokens and metadata hold for any user (A9)', async (t) => {
     names.add(room)
     const { sub, name, video } = claimsOf(token)
     t.same({ sub, name, video }, { sub: id, name: email, video: { roomJoin: true, room, canPublish: true, canSubscribe: true, canPublishData: true } })
-    const [{ metadata }] = await rooms.listRooms([room]) as [{ metadata: string }]
-    t.match(JSON.parse(metadata), { user_id: id, agent_type: type, mode: 'voice' }, 'metadata survives its round trip')
+    const [held] = await rooms.listRooms([room])
+    t.match(JSON.parse(held!.metadata), { user_id: id, agent_type: type, mode: 'voice' }, 'metadata survives its round trip')
     t.match((await user.active()).json().sessions, [{ room_name: room }], 'a listing holds one\'s own only')
     t.equal((await user.active()).json().sessions.length, 1)
     t.equal((await user.end(encodeURIComponent(room))).statusCode, 200)
   }), { numRuns: 100 })
+})
+
+t.test('a thousand foreign rooms change neither the listing nor what it asks of LiveKit (D6)', async (t) => {
+  const pete = app.as('pete')
+  await pete.start()
+  const asked = async () => {
+    const before = await livekitCalls()
+    const answer = (await pete.active()).json()
+    return { answer, calls: await livekitCalls() - before }
+  }
+  const alone = await asked()
+  const metadata = JSON.stringify({ user_id: 'pete', agent_type: 'diet', mode: 'voice' })
+  for (let n = 0; n < 1000; n += 50) await Promise.all(Array.from({ length: 50 }, (_, m) => rooms.createRoom({ name: `fitness-voice-pete-${n + m}`, metadata })))
+  t.same(await asked(), alone)
+  t.equal(alone.calls, 2, 'one ListParticipants, one ListRooms by name')
+  t.equal(alone.answer.sessions.length, 1)
+})
+
+async function livekitCalls () {
+  const metric = (await app.metrics.getMetricsAsJSON()).find(({ name }) => name === 'livekit_requests_total')
+  return metric!.values.reduce((sum, { value }) => sum + value, 0)
+}
+
+t.test('no token, secret or idempotency key in any log line, at trace level too', async (t) => {
+  const config = environment(livekit, databaseUrl, { LOG_LEVEL: 'trace' })
+  const own = await appFor(t, config)
+  const key = 'key-that-nobody-may-read'
+  const { token, room_name: room } = (await own.as('quin').start({}, { 'idempotency-key': key })).json()
+  await own.as('quin').start({ agent_type: 'diet' }, { 'idempotency-key': key })
+  await own.as('quin').status(room)
+  await own.as('rita').end(room)
+  await own.as('quin').end(room)
+  await own.inject({ url: `${base}/active`, headers: { authorization: `Bearer ${token}` } })
+  const logged = JSON.stringify(own.logs)
+  t.ok(own.logs.length > 5)
+  for (const secret of [token, userToken('quin'), key, config.LIVEKIT_API_SECRET, config.JWT_SECRET!, 'Bearer ']) t.notOk(logged.includes(secret))
 })
 
 t.test('HEAD works where GET does', async (t) => {

@@ -1,0 +1,111 @@
+// The history of sessions over HTTP: one's own, and for administrators everybody's, with what happened in each.
+import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import fp from 'fastify-plugin'
+import { at, atOrNull, choice, choiceOrNull, idOf, problems, roomName, roomNameExample, startedAgentType, Strict } from './schemas.ts'
+
+const states = ['starting', 'live', 'ending', 'ended'] as const
+const reasons = ['user', 'admin', 'agent', 'idle', 'lost', 'max_duration', 'agent_failed', 'start_failed'] as const
+const agentStates = ['none', 'dispatched', 'joined', 'left', 'failed'] as const
+const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied'] as const
+
+const properties = {
+  id: idOf('The session'),
+  mode: choice(['voice', 'video'], 'Voice or video'),
+  room_name: roomName,
+  user_id: Type.String({ description: 'Whose session it is' }),
+  agent_type: Type.Optional(startedAgentType),
+  counselor_category: Type.Optional(Type.String({ description: 'Name of the counsellor category of a video session' })),
+  state: choice(states, 'Where it is on its way'),
+  end_reason: choiceOrNull(reasons, 'Why it ended; null while it has not'),
+  agent: Type.Object({
+    state: choice(agentStates, 'What is known of the agent: none was asked for, on its way, there, gone, or given up'),
+    dispatches: Type.Integer({ minimum: 0, description: 'How often one was sent for' }),
+    joined_at: atOrNull('When it joined last')
+  }),
+  created_at: at('When it was started'),
+  ended_at: atOrNull('When it ended'),
+  expires_at: at('When it ends at the latest')
+}
+const example = {
+  id: '7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11',
+  mode: 'voice',
+  room_name: roomNameExample,
+  user_id: 'alice',
+  agent_type: 'workout',
+  state: 'ended',
+  end_reason: 'user',
+  agent: { state: 'left', dispatches: 1, joined_at: '2026-01-01T10:00:01.000Z' },
+  created_at: '2026-01-01T10:00:00.000Z',
+  ended_at: '2026-01-01T10:12:30.000Z',
+  expires_at: '2026-01-01T16:00:00.000Z'
+}
+const Page = Type.Object({
+  sessions: Type.Array(Type.Object(properties, { title: 'Session' })),
+  next_cursor: Type.Unsafe<string | null>({ type: ['string', 'null'], description: 'Where the next page begins; null on the last one' })
+}, { title: 'SessionPage', description: 'Sessions, newest first', examples: [{ sessions: [example], next_cursor: null }] })
+const Detail = Type.Object({
+  ...properties,
+  events: Type.Array(Type.Object({
+    at: at('When'),
+    type: choice(eventTypes, 'What'),
+    actor: Type.String({ description: 'Who: user:<id>, admin:<id>, livekit or service', examples: ['user:alice'] }),
+    data: Type.Record(Type.String(), Type.Unknown(), { description: 'What belongs to it' })
+  }, { title: 'SessionEvent' }), { description: 'Oldest first, at most the last 1,000' })
+}, {
+  title: 'SessionDetail',
+  description: 'A session and what happened in it',
+  examples: [{ ...example, events: [{ at: '2026-01-01T10:00:00.000Z', type: 'session.started', actor: 'user:alice', data: { mode: 'voice', agent_type: 'workout' } }] }]
+})
+const Ended = Type.Object({ status: Type.Literal('ended'), id: idOf('The session') }, { title: 'EndedSession', description: 'The session is over', examples: [{ status: 'ended', id: example.id }] })
+
+// Numbers arrive as text and nothing is coerced: a pattern says which texts are one.
+const Filter = Strict({
+  limit: Type.Optional(Type.String({ pattern: '^([1-9][0-9]?|100)$', default: '20', description: 'Sessions per page, 1 to 100' })),
+  cursor: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{1,128}$', description: 'next_cursor of the page before' })),
+  mode: Type.Optional(choice(['voice', 'video'], 'Only of this mode')),
+  state: Type.Optional(choice(states, 'Only in this state')),
+  from: Type.Optional(Type.String({ format: 'date-time', description: 'Created at this time or later', examples: ['2026-01-01T00:00:00Z'] })),
+  to: Type.Optional(Type.String({ format: 'date-time', description: 'Created before this time', examples: ['2026-02-01T00:00:00Z'] })),
+  user_id: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._~:@|+=_-]{1,128}$', description: 'Only of this user; for administrators, who otherwise see everybody\'s', examples: ['alice'] }))
+})
+const Id = Type.Object({ id: idOf('The session') })
+const tags = ['sessions']
+
+const sessions: FastifyPluginAsyncTypebox = async (app) => {
+  app.addHook('onRequest', app.authenticate)
+
+  app.get('/', {
+    schema: {
+      operationId: 'listSessions',
+      tags,
+      summary: 'List past and present sessions',
+      description: 'The caller\'s own, newest first; administrators see everybody\'s.',
+      querystring: Filter,
+      response: { 200: Page, ...problems(400, 401, 403, 429, 500, 503) }
+    }
+  }, async (request) => app.history.list(request, request.query))
+
+  app.get('/:id', {
+    schema: {
+      operationId: 'getSession',
+      tags,
+      summary: 'See one session with its events',
+      description: 'One\'s own; administrators see any.',
+      params: Id,
+      response: { 200: Detail, ...problems(400, 401, 403, 404, 429, 500, 503) }
+    }
+  }, async (request) => app.history.get(request, request.params.id))
+
+  app.delete('/:id', {
+    schema: {
+      operationId: 'endSession',
+      tags,
+      summary: 'End a session by its id',
+      description: 'One\'s own; administrators end any, which is on record.',
+      params: Id,
+      response: { 200: Ended, ...problems(400, 401, 403, 404, 429, 500, 503) }
+    }
+  }, async (request) => app.history.end(request, request.params.id))
+}
+
+export default fp(sessions, { name: 'sessions', encapsulate: true, dependencies: ['errors', 'auth'], decorators: { fastify: ['history', 'authenticate'] } })

@@ -1,0 +1,175 @@
+// What happens when LiveKit or PostgreSQL is away, slow, silent or wrong: the answers, the log, and the way back.
+import { RoomServiceClient } from 'livekit-server-sdk'
+import t, { type Test } from 'tap'
+import { startFaultProxy, type Fault } from '../dev/fault-proxy.ts'
+import { startLiveKit } from '../dev/livekit.ts'
+import { appFor, databaseFor, environment, eventually, failed, livekitFor, queryFor, sameProblem, unavailable, type TestApp } from './helper.ts'
+
+const DEADLINE = 7500 // what the request's 7 s may take with the scheduling of a busy machine
+
+async function timed<T> (work: Promise<T>) {
+  const began = performance.now()
+  const result = await work
+  return { result, ms: performance.now() - began }
+}
+
+const errorsOf = (app: TestApp, requestId: unknown) => app.logs.filter((line) => line.reqId === requestId && line.level >= 50)
+
+t.test('LiveKit killed: generic 500s within the deadline, one ERROR line each, and back a second after a restart', async (t) => {
+  const livekit = await startLiveKit()
+  t.teardown(() => livekit.stop())
+  const databaseUrl = await databaseFor(t)
+  const app = await appFor(t, environment(livekit, databaseUrl))
+  const query = await queryFor(t, databaseUrl)
+  const alice = app.as('alice')
+  const { room_name: room } = (await alice.start()).json()
+  await livekit.kill()
+
+  for (const [operation, call] of [
+    ['startVoiceSession', () => alice.start()],
+    ['getVoiceSessionStatus', () => alice.status(room)],
+    ['listActiveVoiceSessions', () => alice.active()],
+    ['endVoiceSession', () => alice.end(room)]
+  ] as const) {
+    const { result: response, ms } = await timed(call())
+    sameProblem(t, response, failed)
+    t.ok(ms < DEADLINE)
+    const errors = errorsOf(app, response.headers['x-request-id'])
+    t.equal(errors.length, 1, 'one line')
+    if (operation !== 'listActiveVoiceSessions') t.match(errors[0]!.roomName, /^fitness-voice-alice-/)
+    t.match(errors[0], { level: 50, msg: 'request failed', operation, userId: 'alice', err: { code: 'LIVEKIT_FAILED', cause: { message: /LiveKit did not answer \w+: ECONNREFUSED/ } } })
+  }
+  t.same(await query('select state, end_reason from sessions order by created_at'), [{ state: 'ending', end_reason: 'user' }, { state: 'ended', end_reason: 'start_failed' }], 'an end that failed stays on record, a start that failed is over')
+  t.equal((await app.inject('/readyz')).statusCode, 503)
+
+  await livekit.restart()
+  await new Promise((resolve) => { setTimeout(resolve, 1000) })
+  t.equal((await alice.start()).statusCode, 200)
+  t.equal((await alice.end(room)).statusCode, 200, 'the end is tried again')
+  t.match(await query('select state from sessions where room_name = $1', [room]), [{ state: 'ended' }])
+  t.match((await app.metrics.getMetricsAsJSON()).find((metric) => metric.name === 'livekit_requests_total')?.values.find((value: any) => value.labels.method === 'CreateRoom' && value.labels.outcome === 'not_sent'), { value: 1 })
+})
+
+t.test('a LiveKit that answers wrong, late or not at all', async (t) => {
+  const livekit = await livekitFor(t)
+  const proxy = await startFaultProxy({ target: { host: '127.0.0.1', port: livekit.port } })
+  t.teardown(() => proxy.stop())
+  const databaseUrl = await databaseFor(t)
+  const query = await queryFor(t, databaseUrl)
+  const rooms = new RoomServiceClient(livekit.url, livekit.apiKey, livekit.apiSecret)
+  const reallyThere = async (user: string) => (await rooms.listRooms()).filter((room) => room.name.startsWith(`fitness-voice-${user}-`)).length
+  const config = environment(livekit, databaseUrl, { LIVEKIT_API_URL: proxy.url })
+
+  const faults: Array<[string, Fault, string]> = [
+    ['hangs', 'hang', 'ending'],
+    ['takes the request and answers nothing', 'mute', 'ending'],
+    ['resets', 'reset', 'ending'],
+    ['answers 500', { respond: 'HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\n\r\n{"code":"internal","msg":"eyJhbGciOiJIUzI1NiJ9.secret.text"}' }, 'ending'],
+    ['answers 401 with the token in it', { respond: 'HTTP/1.1 401 Unauthorized\r\ncontent-type: text/plain\r\n\r\ninvalid token: eyJhbGciOiJIUzI1NiJ9.secret.text' }, 'ended']
+  ]
+  for (const [what, fault, state] of faults) {
+    t.test(what, async (t) => {
+      const app = await appFor(t, config)
+      const user = `u${faults.findIndex(([name]) => name === what)}`
+      await proxy.fault(fault)
+      const { result: response, ms } = await timed(app.as(user).start({}, { 'idempotency-key': 'k' }))
+      sameProblem(t, response, failed)
+      t.ok(ms < DEADLINE, `${Math.round(ms)} ms`)
+      t.equal(errorsOf(app, response.headers['x-request-id']).length, 1)
+      t.notMatch(response.body + JSON.stringify(app.logs), /secret\.text/, 'what LiveKit said is passed on to nobody')
+      t.match(await query('select state, end_reason from sessions where user_id = $1', [user]), [{ state, end_reason: 'start_failed' }])
+
+      await proxy.fault()
+      await eventually(async () => (await app.as(user).start({}, { 'idempotency-key': 'k' })).statusCode === 200, 2000)
+      await eventually(async () => {
+        await app.reconciler.reconcile()
+        return (await query('select 1 from sessions where user_id = $1 and state <> \'ended\'', [user])).length === 1
+      }, 3000)
+      t.equal(await reallyThere(user), 1, 'no second room is left')
+    })
+  }
+
+  t.test('slow, but in time: 200', async (t) => {
+    const app = await appFor(t, config)
+    await proxy.fault({ delay: 600 })
+    t.equal((await app.as('slow').start()).statusCode, 200)
+    await proxy.fault()
+  })
+
+  t.test('a call that failed once is repeated, and that is logged once as a warning', async (t) => {
+    const app = await appFor(t, config)
+    let refused = false
+    const answering = proxy.fault({ respond: 'HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\r\n{"code":"unavailable","msg":"no"}' }, /CreateRoom/)
+    await answering
+    const watch = setInterval(() => { if (!refused && proxy.hits() > 0) { refused = true; proxy.fault() } }, 1)
+    t.teardown(() => clearInterval(watch))
+    const response = await app.as('twice').start()
+    t.ok([200, 500].includes(response.statusCode))
+    t.equal(app.logs.filter((line) => line.msg === 'call to LiveKit repeated' && line.method === 'CreateRoom').length, 1)
+  })
+
+  t.test('after ten failures LiveKit is not asked: 503 within 50 ms, with Retry-After', async (t) => {
+    const app = await appFor(t, config)
+    await proxy.fault('refuse')
+    for (let n = 0; n < 10; n++) t.equal((await app.as('broken').active()).statusCode, 200, 'no sessions, nothing to ask')
+    for (let n = 0; n < 10; n++) t.equal((await app.as('broken').start()).statusCode, 500)
+    const { result: response, ms } = await timed(app.as('broken').start())
+    sameProblem(t, response, { ...unavailable, retry_after: 1 })
+    t.equal(response.headers['retry-after'], '1')
+    t.ok(ms < 50, `${ms} ms`)
+    t.equal(errorsOf(app, response.headers['x-request-id']).length, 1)
+    await proxy.fault()
+    await eventually(async () => (await app.as('broken').start()).statusCode === 200, 2000)
+  })
+})
+
+t.test('PostgreSQL away, silent or restarted', async (t) => {
+  const livekit = await livekitFor(t)
+  const databaseUrl = new URL(await databaseFor(t))
+  const proxy = await startFaultProxy({ target: { host: databaseUrl.hostname, port: Number(databaseUrl.port) } })
+  t.teardown(() => proxy.stop())
+  const viaProxy = new URL(databaseUrl)
+  viaProxy.port = String(proxy.port)
+  const app = await appFor(t, environment(livekit, viaProxy.href))
+  const alice = app.as('alice')
+  const { room_name: room } = (await alice.start()).json()
+  const calls = [() => alice.start(), () => alice.status(room), () => alice.active(), () => alice.end(room)]
+
+  for (const fault of ['refuse', 'reset', 'hang', 'halfOpen'] as const) {
+    await proxy.fault(fault)
+    for (const call of calls) {
+      const { result: response, ms } = await timed(call())
+      sameProblem(t, response, { ...unavailable, retry_after: 1 })
+      t.ok(ms < DEADLINE, `${fault}: ${Math.round(ms)} ms`)
+      t.match(errorsOf(app, response.headers['x-request-id']), [{ err: { code: 'DATABASE_UNAVAILABLE' } }])
+    }
+    await proxy.fault()
+    await eventually(async () => (await alice.status(room)).statusCode === 200, 2000)
+  }
+  t.equal((await app.inject('/livez')).statusCode, 200)
+})
+
+t.test('the database goes between CreateRoom and the update: no token, and the room does not stay', async (t: Test) => {
+  const livekit = await livekitFor(t)
+  const databaseUrl = new URL(await databaseFor(t))
+  const proxy = await startFaultProxy({ target: { host: databaseUrl.hostname, port: Number(databaseUrl.port) } })
+  t.teardown(() => proxy.stop())
+  const viaProxy = new URL(databaseUrl)
+  viaProxy.port = String(proxy.port)
+  let now = Date.now()
+  const app = await appFor(t, environment(livekit, viaProxy.href), { now: () => now })
+  const query = await queryFor(t, databaseUrl.href)
+  const rooms = new RoomServiceClient(livekit.url, livekit.apiKey, livekit.apiSecret)
+
+  await proxy.fault('reset', /set state = 'live'/)
+  sameProblem(t, await app.as('alice').start({}, { 'idempotency-key': 'k' }), { ...unavailable, retry_after: 1 })
+  await proxy.fault()
+  t.match(await query('select state from sessions'), [{ state: 'starting' }])
+  t.equal((await rooms.listRooms()).length, 1)
+
+  now += 41_000
+  await app.reconciler.reconcile()
+  t.match(await query('select state, end_reason, ended_by from sessions'), [{ state: 'ended', end_reason: 'start_failed', ended_by: 'service' }])
+  t.same(await rooms.listRooms(), [])
+  t.equal((await app.as('alice').start({}, { 'idempotency-key': 'k' })).statusCode, 200, 'slot and key are free')
+})

@@ -1,0 +1,100 @@
+// The pass that repairs: what died half-way, what is gone, what is over; and what could not be asked stays as it is (D6).
+import { RoomServiceClient } from 'livekit-server-sdk'
+import t from 'tap'
+import { startFaultProxy } from '../dev/fault-proxy.ts'
+import { appFor, databaseFor, environment, livekitFor, movableClock, queryFor } from './helper.ts'
+
+const livekit = await livekitFor(t)
+const proxy = await startFaultProxy({ target: { host: '127.0.0.1', port: livekit.port } })
+t.teardown(() => proxy.stop())
+const rooms = new RoomServiceClient(livekit.url, livekit.apiKey, livekit.apiSecret)
+
+async function setting (t: Parameters<typeof databaseFor>[0], env: NodeJS.ProcessEnv = {}) {
+  const databaseUrl = await databaseFor(t)
+  const clock = movableClock()
+  const app = await appFor(t, environment(livekit, databaseUrl, { LIVEKIT_API_URL: proxy.url, ...env }), clock)
+  const query = await queryFor(t, databaseUrl)
+  const states = () => query('select state, end_reason, ended_by from sessions order by created_at, id')
+  return { app, clock, query, states, start: async (user: string) => (await app.as(user).start()).json().room_name as string }
+}
+
+t.test('a room deleted behind the service\'s back: lost, and its slot is free', async (t) => {
+  const { app, clock, states, start } = await setting(t)
+  await rooms.deleteRoom(await start('alice'))
+  const other = await start('alice')
+  t.same(await app.reconciler.reconcile(), { checked: 0, corrected: {}, unanswered: 0 }, 'not due yet')
+  clock.advance(15_000)
+  t.same(await app.reconciler.reconcile(), { checked: 2, corrected: { lost: 1 }, unanswered: 0 })
+  t.same(await states(), [{ state: 'ended', end_reason: 'lost', ended_by: 'service' }, { state: 'live', end_reason: null, ended_by: null }])
+  t.equal((await rooms.listRooms([other])).length, 1)
+})
+
+t.test('nobody came within the room\'s time: idle', async (t) => {
+  const { app, clock, states, start } = await setting(t)
+  await rooms.deleteRoom(await start('bert'))
+  clock.advance(301_000)
+  await app.reconciler.reconcile()
+  t.same(await states(), [{ state: 'ended', end_reason: 'idle', ended_by: 'service' }])
+})
+
+t.test('LiveKit that cannot be asked changes nothing, for as long as it takes', async (t) => {
+  const { app, clock, states, start } = await setting(t)
+  const room = await start('carl')
+  const before = await states()
+  for (const fault of ['reset', { respond: 'HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\n\r\n{}' }] as const) {
+    await proxy.fault(fault)
+    clock.advance(60_000)
+    t.same(await app.reconciler.reconcile(), { checked: 1, corrected: {}, unanswered: 1 })
+    t.same(await states(), before)
+    t.equal(app.logs.filter((line) => line.level >= 40 && /could not be asked/.test(line.msg)).length, 1, 'one line a pass')
+    app.logs.length = 0
+  }
+  await proxy.fault()
+  clock.advance(2000)
+  await new Promise((resolve) => { setTimeout(resolve, 1000) }) // the circuit
+  t.same(await app.reconciler.reconcile(), { checked: 1, corrected: {}, unanswered: 0 })
+  t.equal((await app.as('carl').status(room)).statusCode, 200)
+})
+
+t.test('the maximum duration ends a session, with its room', async (t) => {
+  const { app, clock, states, start } = await setting(t, { VOICE_MAX_DURATION: '600' })
+  const room = await start('dora')
+  clock.advance(590_000)
+  await app.reconciler.reconcile()
+  t.equal((await rooms.listRooms([room])).length, 1)
+  clock.advance(15_000)
+  await app.reconciler.reconcile()
+  t.same(await states(), [{ state: 'ended', end_reason: 'max_duration', ended_by: 'service' }])
+  t.same(await rooms.listRooms([room]), [])
+})
+
+t.test('an end that failed is finished, its slot held and its room closed to its owner until then', async (t) => {
+  const { app, clock, states, start } = await setting(t, { MAX_SESSIONS_PER_USER: '1' })
+  const room = await start('emma')
+  await proxy.fault('reset')
+  t.equal((await app.as('emma').end(room)).statusCode, 500)
+  t.same(await states(), [{ state: 'ending', end_reason: 'user', ended_by: 'user:emma' }])
+  await proxy.fault()
+  t.equal((await app.as('emma').status(room)).statusCode, 404)
+  t.same((await app.as('emma').active()).json(), { sessions: [] })
+  t.equal((await app.as('emma').start()).statusCode, 429)
+  clock.advance(1000)
+  t.same(await app.reconciler.reconcile(), { checked: 1, corrected: { user: 1 }, unanswered: 0 })
+  t.same(await states(), [{ state: 'ended', end_reason: 'user', ended_by: 'user:emma' }])
+  t.same(await rooms.listRooms([room]), [])
+  t.equal((await app.as('emma').start()).statusCode, 200)
+})
+
+t.test('two replicas share the work: each session is looked at once, and rooms of others are never touched', async (t) => {
+  const databaseUrl = await databaseFor(t)
+  const clock = movableClock()
+  const config = environment(livekit, databaseUrl, { MAX_SESSIONS_PER_USER: '100' })
+  const [one, two] = [await appFor(t, config, clock), await appFor(t, config, clock)]
+  for (let n = 0; n < 40; n++) await one.as('finn').start()
+  await rooms.createRoom({ name: 'of-somebody-else' })
+  clock.advance(15_000)
+  const results = await Promise.all([one.reconciler.reconcile(), two.reconciler.reconcile()])
+  t.equal(results[0].checked + results[1].checked, 40)
+  t.same([results[0].corrected, results[1].corrected], [{}, {}])
+  t.equal((await rooms.listRooms(['of-somebody-else'])).length, 1)
+})

@@ -1,0 +1,52 @@
+// The process: it starts from the built files, stops without failing anybody, and frees everything.
+import { Agent, request } from 'undici'
+import t from 'tap'
+import { startService } from '../dev/service.ts'
+import { signUserToken } from '../dev/token.ts'
+import { databaseFor, jwtSecret, livekitFor } from './helper.ts'
+
+t.test('SIGTERM under load: readiness says no first, nothing in flight fails, exit 0 within 10 s', async (t) => {
+  const livekit = await livekitFor(t)
+  const service = await startService({
+    LIVEKIT_URL: livekit.url,
+    LIVEKIT_API_KEY: livekit.apiKey,
+    LIVEKIT_API_SECRET: livekit.apiSecret,
+    JWT_SECRET: jwtSecret,
+    DATABASE_URL: await databaseFor(t),
+    RATE_LIMIT_PER_MINUTE: '0',
+    START_LIMIT_PER_MINUTE: '0'
+  })
+  const dispatcher = new Agent({ connections: 8 })
+  t.teardown(() => dispatcher.close())
+  const answers: Record<string, number> = {}
+  let stopping = false
+  const caller = async (n: number) => {
+    const headers = { authorization: `Bearer ${signUserToken(jwtSecret, { sub: `user${n}` })}` }
+    for (;;) {
+      try {
+        const { statusCode, body } = await request(`${service.url}/api/v1/voice-sessions/active`, { dispatcher, headers })
+        await body.dump()
+        answers[statusCode] = (answers[statusCode] ?? 0) + 1
+      } catch (error) {
+        // The listener is closed: only new connections may find that out, and only after the signal.
+        const { code } = error as { code?: string }
+        if (!stopping || code !== 'ECONNREFUSED') answers[String(code)] = (answers[String(code)] ?? 0) + 1
+        return
+      }
+    }
+  }
+  const callers = Array.from({ length: 8 }, (_, n) => caller(n))
+  await new Promise((resolve) => { setTimeout(resolve, 500) })
+  stopping = true
+  const began = performance.now()
+  const stopped = service.stop()
+  await new Promise((resolve) => { setTimeout(resolve, 300) })
+  const readiness = await fetch(`${service.url}/readyz`)
+  t.equal(readiness.status, 503)
+  t.match(await readiness.json(), { status: 'draining' })
+  t.equal((await fetch(`${service.url}/livez`)).status, 200)
+  t.equal(await stopped, 0)
+  t.ok(performance.now() - began < 10_000)
+  await Promise.all(callers)
+  t.same(Object.keys(answers), ['200'], JSON.stringify(answers))
+})
