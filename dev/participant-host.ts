@@ -1,10 +1,11 @@
 // The child process in which LiveKit's native client runs: it joins and leaves rooms as dev/participant.ts orders.
-import { AudioFrame, AudioSource, DisconnectReason, dispose, LocalAudioTrack, Room, RoomEvent, TrackPublishOptions, TrackSource } from '@livekit/rtc-node'
+import { AudioFrame, AudioSource, DisconnectReason, dispose, LocalAudioTrack, LocalVideoTrack, Room, RoomEvent, TrackPublishOptions, TrackSource, VideoBufferType, VideoFrame, VideoSource } from '@livekit/rtc-node'
 
 /** What the parent asks for; `id` is its number for one participant. */
 export type Order = { id: number } & (
   | { op: 'join', url: string, token: string, publish: boolean }
   | { op: 'attributes', attributes: Record<string, string> }
+  | { op: 'video', source: 'camera' | 'screen_share' }
   | { op: 'leave' }
 )
 
@@ -60,12 +61,25 @@ async function speak (room: Room): Promise<void> {
   play().catch(() => {}) // the room went away under it
 }
 
+/** Publishes one grey frame as a camera or a screen. LiveKit says nothing to who may not: no answer within 2 s is a no. */
+async function show (room: Room, source: 'camera' | 'screen_share'): Promise<void> {
+  const video = new VideoSource(16, 16)
+  const track = LocalVideoTrack.createVideoTrack(source, video)
+  const options = new TrackPublishOptions({ source: source === 'camera' ? TrackSource.SOURCE_CAMERA : TrackSource.SOURCE_SCREENSHARE })
+  await Promise.race([
+    room.localParticipant!.publishTrack(track, options),
+    new Promise((_resolve, reject) => { setTimeout(reject, 2000, new Error('LiveKit did not take the track')) })
+  ])
+  video.captureFrame(new VideoFrame(new Uint8Array(16 * 16 * 4).fill(128), 16, 16, VideoBufferType.RGBA))
+}
+
 async function obey (order: Order): Promise<void> {
   if (order.op === 'join') return join(order)
   const room = rooms.get(order.id)
   try {
     if (order.op === 'leave') await room?.disconnect()
     if (order.op === 'attributes') await room?.localParticipant!.setAttributes(order.attributes)
+    if (order.op === 'video' && room) await show(room, order.source)
     tell({ id: order.id, event: 'done' })
   } catch (error) {
     tell({ id: order.id, event: 'done', error: error instanceof Error ? error.message : String(error) })

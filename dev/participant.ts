@@ -24,6 +24,8 @@ export interface Joined {
   refreshedToken: Promise<string>
   /** Says something by attributes; the token must allow canUpdateOwnMetadata. */
   setAttributes: (attributes: Record<string, string>) => Promise<void>
+  /** Publishes a grey picture as a camera or a screen; rejects when LiveKit does not allow it. */
+  publishVideo: (source: 'camera' | 'screen_share') => Promise<void>
   leave: () => Promise<void>
 }
 
@@ -136,6 +138,7 @@ export function startHost (onExit = () => {}) {
             disconnected: disconnected.promise,
             refreshedToken: refreshedToken.promise,
             setAttributes: (attributes) => ask({ id, op: 'attributes', attributes }),
+            publishVideo: (source) => ask({ id, op: 'video', source }),
             leave: () => ask({ id, op: 'leave' })
           })
         } else if (news.event === 'token') {

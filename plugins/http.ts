@@ -15,6 +15,10 @@ declare module 'fastify' {
     /** When the request has to be answered, on the scale of performance.now() (ms). */
     deadline: number
   }
+  interface FastifyContextConfig {
+    /** From arrival to answer, for a route that may take longer than others (ms). */
+    deadline?: number
+  }
 }
 
 /** From arrival to answer, all calls out included (ms). */
@@ -68,7 +72,7 @@ export default fp(async (app) => {
 
   app.decorateRequest('deadline', 0)
   app.addHook('onRequest', (request, reply, done) => {
-    request.deadline = performance.now() + requestDeadline
+    request.deadline = performance.now() + (request.routeOptions.config?.deadline ?? requestDeadline)
     setHeaders(request, reply)
     done(refuseHead(request.raw))
   })

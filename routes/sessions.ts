@@ -6,7 +6,7 @@ import { at, atOrNull, choice, choiceOrNull, idOf, problems, roomName, roomNameE
 const states = ['starting', 'live', 'ending', 'ended'] as const
 const reasons = ['user', 'admin', 'agent', 'idle', 'lost', 'max_duration', 'agent_failed', 'start_failed'] as const
 const agentStates = ['none', 'dispatched', 'joined', 'left', 'failed'] as const
-const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied'] as const
+const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'category.created', 'category.changed'] as const
 
 const properties = {
   id: idOf('The session'),

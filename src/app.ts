@@ -11,9 +11,11 @@ import livekit from '../plugins/livekit/index.ts'
 import metrics from '../plugins/metrics.ts'
 import pressure from '../plugins/pressure.ts'
 import swagger from '../plugins/swagger.ts'
+import counselorCategories from '../routes/counselor-categories.ts'
 import operations from '../routes/operations.ts'
 import sessions from '../routes/sessions.ts'
 import token from '../routes/token.ts'
+import videoSessions, { createRoom } from '../routes/video-sessions.ts'
 import voiceSessions from '../routes/voice-sessions.ts'
 import webhooks from '../routes/webhooks.ts'
 import type { Clock } from './lifecycle.ts'
@@ -52,6 +54,9 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
 
     await app.register(operations)
     await app.register(voiceSessions, { prefix: '/api/v1/voice-sessions' })
+    await app.register(videoSessions, { prefix: '/api/v1/video' })
+    await app.register(createRoom, { prefix: '/api/video', alias: true })
+    await app.register(counselorCategories, { prefix: '/api/v1/counselor-categories' })
     await app.register(sessions, { prefix: '/api/v1/sessions' })
     await app.register(token, { prefix: '/api/v1/token' })
     await app.register(webhooks, { prefix: '/api/v1/livekit' })

@@ -22,6 +22,11 @@ export const AdminOnly = createError('ADMIN_ONLY', 'Only an administrator may do
 /** A cursor that no list gave. */
 export const BadCursor = createError('BAD_CURSOR', 'The cursor is not one of this list.', 400)
 
+/** No such category, or one that is disabled (B3). */
+export const CategoryNotFound = createError('CATEGORY_NOT_FOUND', 'Counselor category not found or disabled', 404)
+/** A session that needs its agent did not get one (B6); the cause says which of the two it was. */
+export const AgentDidNotCome = createError('AGENT_DID_NOT_COME', 'The agent did not come', 500)
+
 /** Adds what the problem document, the response headers or the log line need beyond the error's own text. */
 export function withDetails<T extends Error> (error: T, details: { members?: Record<string, unknown>, headers?: Record<string, string>, context?: Record<string, unknown> }): T {
   return Object.assign(error, details)

@@ -1,4 +1,5 @@
 // What LiveKit's events and the end of a session do to it: close what somebody ends, bury what is gone, hear what LiveKit tells.
+import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { observe, whyGone, type Participant, type Report } from './presence.ts'
 import type { EndReason, Session, SessionStore } from './store.ts'
 import { roomLimits } from './modes.ts'
@@ -40,9 +41,10 @@ export interface LifecycleDependencies {
   clock: Clock
   /** Tells the reconciler that a session is due now. */
   wake?: () => void
+  metrics?: SessionMetrics
 }
 
-export function createLifecycle ({ store, livekit, clock, wake = () => {} }: LifecycleDependencies) {
+export function createLifecycle ({ store, livekit, clock, wake = () => {}, metrics = noMetrics }: LifecycleDependencies) {
   const now = () => new Date(clock.now())
   const later = (ms: number) => new Date(clock.now() + ms)
 
@@ -67,16 +69,20 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {} }: Lif
         await store.release([{ id: ending.id, check_no: ending.check_no, next_check_at: later(1000) }]).then(wake, () => {})
         throw error
       }
-      return store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending), next_check_at: lookAfterEnd(now(), now()) ?? null }, deadline)
+      const over = await store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending), next_check_at: lookAfterEnd(now(), now()) ?? null }, deadline)
+      if (over) metrics.ended(over)
+      return over
     },
 
     /** A room that LiveKit does not have any more although nobody here ended it: the session is over, for the reason its stays tell. */
     async bury (session: Session, reason?: EndReason): Promise<Session | undefined> {
-      return store.change({ id: session.id, check_no: session.check_no }, (current, stays) => {
+      const over = await store.change({ id: session.id, check_no: session.check_no }, (current, stays) => {
         if (current.state !== 'live') return undefined
         const timedOut = clock.now() >= current.created_at.getTime() + roomLimits.emptyTimeout * 1000
         return ended(current, stays, reason ?? whyGone(stays) ?? (timedOut ? 'idle' : 'lost'), 'service')
       })
+      if (over) metrics.reported(session, over)
+      return over
     },
 
     /**
@@ -86,7 +92,9 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {} }: Lif
      */
     async apply (event: LiveKitEvent): Promise<'applied' | 'unknown_room' | 'ignored'> {
       if (!understood.has(event.type) || !event.roomName) return 'ignored'
+      let before: Session | undefined
       const session = await store.change({ room_name: event.roomName }, (current, stays) => {
+        before = current
         const due = { next_check_at: now() }
         switch (event.type) {
           case 'participant_joined':
@@ -106,7 +114,10 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {} }: Lif
             return undefined
         }
       })
-      if (session) wake()
+      if (session) {
+        metrics.reported(before!, session)
+        wake()
+      }
       return session ? 'applied' : 'unknown_room'
     }
   }

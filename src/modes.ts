@@ -15,6 +15,8 @@ export interface Mode {
   agentName: string
   /** Lifetime of a join token, seconds. */
   tokenTtl: number
+  /** How long a start waits for its agent, seconds; 0 = not at all. */
+  agentWait: number
   /** Longest session, seconds; a token never outlives its session. */
   maxDuration: number
   /** What the join token allows beside joining its one room (A2.3, B2). */
@@ -36,6 +38,7 @@ export function createModes (config: Config): Record<ModeName, Mode> {
     voice: {
       name: 'voice',
       agentName: config.VOICE_AGENT_NAME,
+      agentWait: 0,
       tokenTtl: config.VOICE_TOKEN_TTL,
       maxDuration: config.VOICE_MAX_DURATION,
       grant: { canPublish: true, canSubscribe: true, canPublishData: true },
@@ -46,6 +49,7 @@ export function createModes (config: Config): Record<ModeName, Mode> {
     video: {
       name: 'video',
       agentName: config.VIDEO_AGENT_NAME,
+      agentWait: config.VIDEO_AGENT_NAME ? config.VIDEO_DISPATCH_TIMEOUT : 0,
       tokenTtl: config.VIDEO_TOKEN_TTL,
       maxDuration: config.VIDEO_MAX_DURATION,
       grant: { canPublish: true, canPublishSources: ['microphone'], canSubscribe: true, canPublishData: true },
@@ -60,8 +64,9 @@ export function createModes (config: Config): Record<ModeName, Mode> {
  * What the agent is told with its dispatch, as JSON: which session it is for and how to correlate its logs.
  * It travels in the dispatch only, never in the room, where everybody could read it.
  * @param dispatch which dispatch of the session this is, from 1
+ * @param systemPrompt what the agent of a video session is told (B4)
  */
-export function jobMetadata (session: Session, dispatch: number): string {
+export function jobMetadata (session: Session, dispatch: number, systemPrompt?: string): string {
   return JSON.stringify({
     session_id: session.id,
     room_name: session.room_name,
@@ -69,6 +74,7 @@ export function jobMetadata (session: Session, dispatch: number): string {
     mode: session.mode,
     ...(session.agent_type && { agent_type: session.agent_type }),
     ...(session.category_name && { counselor_category: session.category_name }),
+    ...(systemPrompt && { system_prompt: systemPrompt }),
     request_id: session.request_id,
     dispatch
   })

@@ -12,9 +12,9 @@ export interface Participant {
   attributes: Record<string, string>
 }
 
-/** The avatar publishes on behalf of its agent: it is not counted beside it (design: Status). */
-const isHelper = (participant: Pick<Participant, 'kind' | 'attributes'>) =>
-  participant.kind === 'EGRESS' || participant.attributes['lk.publish_on_behalf'] !== undefined
+// The avatar publishes on behalf of its agent: it is not counted beside it.
+const isAvatar = ({ attributes }: Pick<Participant, 'attributes'>) => attributes['lk.publish_on_behalf'] !== undefined
+const isHelper = (participant: Pick<Participant, 'kind' | 'attributes'>) => participant.kind === 'EGRESS' || isAvatar(participant)
 
 /** Those that count, as they joined: ACTIVE users and agents, without recorders and avatars (A4.4). */
 export function present (participants: Participant[]): Participant[] {
@@ -23,13 +23,14 @@ export function present (participants: Participant[]): Participant[] {
     .sort((a, b) => a.joinedAt.getTime() - b.joinedAt.getTime())
 }
 
-/** What the status answer says of a room (A4.4). */
+/** What the status answers say of a room (A4.4); voice shows all but the avatar. */
 export function statusOf (participants: Participant[]) {
   const counted = present(participants)
   return {
     active: counted.length > 0,
     participants: counted.length,
-    agent_connected: counted.some((participant) => participant.kind === 'AGENT')
+    agent_connected: counted.some((participant) => participant.kind === 'AGENT'),
+    avatar_connected: participants.some((participant) => participant.state === 'ACTIVE' && isAvatar(participant))
   }
 }
 

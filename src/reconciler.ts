@@ -1,6 +1,7 @@
 // The pass that repairs: looks at every session that is due and makes record and room agree (D6).
 import type { FastifyBaseLogger } from 'fastify'
 import { lookAfterEnd, type Clock, type Lifecycle } from './lifecycle.ts'
+import { noMetrics, type SessionMetrics } from './metrics.ts'
 import type { Mode, ModeName } from './modes.ts'
 import { observe, present, type Participant } from './presence.ts'
 import type { Session, SessionStore } from './store.ts'
@@ -40,8 +41,7 @@ export interface ReconcilerDependencies {
   revives: () => boolean
   /** What the agent is told; the same as at the start but for the number of the dispatch. */
   jobMetadata: (session: Session, dispatch: number) => Promise<string> | string
-  /** Told of each pass, for the metrics. */
-  onPass?: (result: PassResult) => void
+  metrics?: SessionMetrics
 }
 
 /** What a pass did, by kind: for metrics and tests. */
@@ -56,7 +56,7 @@ export interface PassResult {
   lag: number
 }
 
-export function createReconciler ({ store, livekit, lifecycle, modes, clock, log, limits, revives, jobMetadata, onPass = () => {} }: ReconcilerDependencies) {
+export function createReconciler ({ store, livekit, lifecycle, modes, clock, log, limits, revives, jobMetadata, metrics = noMetrics }: ReconcilerDependencies) {
   let woken = false
 
   async function pass (): Promise<PassResult> {
@@ -69,7 +69,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
       if (due.length < BATCH) break
     }
     if (result.unanswered > 0) log.warn({ unanswered: result.unanswered, checked: result.checked }, 'LiveKit could not be asked about some sessions: they stay as they are')
-    onPass(result)
+    metrics.pass(result)
     return result
   }
 
@@ -161,6 +161,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
         return { ...change, session: { ...change.session, seen_sids: sids } }
       })
       if (!current) return // somebody else decided
+      metrics.reported(session, current)
     }
     const nextLook = later(limits.interval * 1000)
     const verdict = watchAgent(current, participants, limits, new Date(clock.now()))
@@ -173,7 +174,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
         return release(current, later(SOON))
       case 'fail':
         await store.change({ id: current.id, check_no: current.check_no }, () => ({ session: { agent_state: 'failed' }, events: [event('agent.failed', {})] }))
-        log.error({ roomName: current.room_name, userId: current.user_id, sessionId: current.id, dispatches: current.agent_dispatches }, 'no agent came')
+        log.error({ roomName: current.room_name, userId: current.user_id, sessionId: current.id, requestId: current.request_id, dispatches: current.agent_dispatches }, 'no agent came')
         correct('agent_failed')
         return limits.endOnAgentFailure ? end(current, 'agent_failed', () => {}) : release(current, nextLook)
       case 'dispatch':
@@ -193,7 +194,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
           events: [event('agent.dispatched', { dispatch: number })]
         })
     if (claimed?.agent_dispatches !== number) return
-    log.warn({ roomName: session.room_name, userId: session.user_id, sessionId: session.id, dispatch: number }, 'agent missing: dispatching another')
+    log.warn({ roomName: session.room_name, userId: session.user_id, sessionId: session.id, requestId: session.request_id, dispatch: number }, 'agent missing: dispatching another')
     try {
       await livekit.createDispatch(session.room_name, modes[session.mode].agentName, await jobMetadata(session, number))
     } catch (err) {

@@ -1,18 +1,20 @@
 // The rules, wired to what they run on: app.sessions for the routes, and the reconciler that works beside them.
 import fp from 'fastify-plugin'
-import { Counter, Gauge, type Registry } from 'prom-client'
 import { createAutoCreate } from './auto-create.ts'
+import { createCategories, type Categories } from './categories.ts'
 import { createHistory, type History } from './history.ts'
 import { createLifecycle, type Clock, type Lifecycle } from './lifecycle.ts'
+import { createSessionMetrics } from './metrics.ts'
 import { createModes, jobMetadata } from './modes.ts'
 import { createReadiness, type Readiness } from './readiness.ts'
-import { createReconciler, type PassResult, type Reconciler } from './reconciler.ts'
+import { createReconciler, type Reconciler } from './reconciler.ts'
 import { createRetention, type Retention } from './retention.ts'
 import { createSessions, type Sessions } from './sessions.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     sessions: Sessions
+    categories: Categories
     history: History
     lifecycle: Lifecycle
     reconciler: Reconciler
@@ -25,7 +27,9 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
   const { config, livekit, sessionStore: store, log } = app
   const modes = createModes(config)
   const autoCreate = createAutoCreate({ livekit, log })
-  const lifecycle = createLifecycle({ store, livekit, clock, wake: () => reconciler.wake() })
+  const metrics = createSessionMetrics(app.metrics, store, { voice: config.VOICE_AGENT_NAME, video: config.VIDEO_AGENT_NAME })
+  const categories = createCategories({ categories: app.categoryStore, store, clock })
+  const lifecycle = createLifecycle({ store, livekit, clock, metrics, wake: () => reconciler.wake() })
   const reconciler: Reconciler = createReconciler({
     store,
     livekit,
@@ -40,8 +44,8 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
       endOnAgentFailure: config.END_ON_AGENT_FAILURE
     },
     revives: autoCreate.isOn,
-    jobMetadata,
-    onPass: passMetrics(app.metrics)
+    jobMetadata: async (session, dispatch) => jobMetadata(session, dispatch, await categories.promptOf(session)),
+    metrics
   })
   const retention = createRetention({ store, clock, log, days: config.RETENTION_DAYS })
 
@@ -51,6 +55,8 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
     lifecycle,
     modes,
     clock,
+    metrics,
+    promptOf: categories.promptOf,
     livekitUrl: config.LIVEKIT_URL,
     limits: {
       sessionsPerUser: config.MAX_SESSIONS_PER_USER,
@@ -59,6 +65,7 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
       reconcileInterval: config.RECONCILE_INTERVAL
     }
   }))
+  app.decorate('categories', categories)
   app.decorate('history', createHistory({ store, lifecycle, clock }))
   app.decorate('lifecycle', lifecycle)
   app.decorate('reconciler', reconciler)
@@ -75,20 +82,4 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
     retention.stop()
     await reconciler.stop()
   })
-}, { name: 'rules', decorators: { fastify: ['config', 'livekit', 'sessionStore', 'metrics'] } })
-
-/** What the passes of the reconciler did, for Prometheus. */
-function passMetrics (registry: Registry) {
-  const registers = [registry]
-  const checked = new Counter({ name: 'reconciler_checked_total', help: 'Sessions the reconciler looked at', registers })
-  const corrected = new Counter({ name: 'reconciler_corrected_total', help: 'What the reconciler put right, by kind', labelNames: ['kind'] as const, registers })
-  const unanswered = new Counter({ name: 'reconciler_unanswered_total', help: 'Sessions about which LiveKit could not be asked', registers })
-  const lag = new Gauge({ name: 'reconciler_lag_seconds', help: 'How long the most overdue session of the last pass had waited', registers })
-
-  return (result: PassResult) => {
-    checked.inc(result.checked)
-    for (const [kind, count] of Object.entries(result.corrected)) corrected.inc({ kind }, count)
-    unanswered.inc(result.unanswered)
-    lag.set(result.lag / 1000)
-  }
-}
+}, { name: 'rules', decorators: { fastify: ['config', 'livekit', 'sessionStore', 'categoryStore', 'metrics'] } })

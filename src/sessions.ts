@@ -3,8 +3,11 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import type { User } from '../plugins/auth.ts'
 import type { JoinGrant, RoomSpec } from '../plugins/livekit/client.ts'
-import { EndedWhileStarting, KeyReused, NotYourSession, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, withDetails } from './errors.ts'
+import { agentArrival } from './agent-arrival.ts'
+import { AgentDidNotCome, EndedWhileStarting, KeyReused, NotYourSession, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, withDetails } from './errors.ts'
+import type { Category } from './categories.ts'
 import { SLOW_CREATE, type Clock, type Lifecycle } from './lifecycle.ts'
+import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { jobMetadata, roomLimits, type AgentType, type Mode, type ModeName } from './modes.ts'
 import { present, statusOf, type Participant } from './presence.ts'
 import type { Session, SessionStore } from './store.ts'
@@ -22,6 +25,7 @@ export interface Rooms {
   createRoom: (spec: RoomSpec, deadline: number) => Promise<{ sid: string }>
   listParticipants: (name: string, deadline: number) => Promise<Participant[]>
   findRooms: (names: string[], deadline: number) => Promise<Map<string, string>>
+  listDispatches: (name: string, deadline: number) => Promise<Array<{ agents: string[] }>>
   joinToken: (join: { roomName: string, identity: string, name: string, ttl: number, grant: JoinGrant }) => Promise<{ token: string, expiresAt: Date }>
 }
 
@@ -32,19 +36,24 @@ export interface SessionsDependencies {
   modes: Record<ModeName, Mode>
   clock: Clock
   limits: { sessionsPerUser: number, startsPerMinute: number, departureTimeout: number, reconcileInterval: number }
+  metrics?: SessionMetrics
+  /** What the agent of a session is told besides (B4). */
+  promptOf?: (session: Session) => Promise<string | undefined>
   /** The address that clients are given. */
   livekitUrl: string
 }
 
 /** What is asked of a start, by mode. */
-export interface StartRequest { agent_type?: AgentType, category?: { id: string, name: string } }
+export interface StartRequest { agent_type?: AgentType, category?: Pick<Category, 'id' | 'name'> }
 
 /** A request has 7 s; a start that is older and not live has lost its starter. */
 const STARTER_LIFE = 7000
+/** What waiting for an agent leaves of a request's time, for the undo, ms (B6). */
+const LAST_SECOND = 1000
 /** What CreateRoom leaves of a request's time, for the undo, ms. */
 const UNDO_TIME = 500
 
-export function createSessions ({ store, livekit, lifecycle, modes, clock, limits, livekitUrl }: SessionsDependencies) {
+export function createSessions ({ store, livekit, lifecycle, modes, clock, limits, livekitUrl, promptOf = async () => undefined, metrics = noMetrics }: SessionsDependencies) {
   const later = (ms: number) => new Date(clock.now() + ms)
   const note = (call: Call, session: Session | undefined, type: 'access.denied' | 'token.issued', data: Record<string, unknown>) =>
     store.note({ session_id: session?.id ?? null, user_id: session?.user_id ?? call.user.id, at: later(0), type, actor: `user:${call.user.id}`, data })
@@ -72,7 +81,7 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
           agent_dispatches: mode.agentName ? 1 : 0,
           created_at: later(0),
           expires_at: later(mode.maxDuration * 1000),
-          next_check_at: later(SLOW_CREATE)
+          next_check_at: later(SLOW_CREATE + mode.agentWait * 1000)
         }, { slots: limits.sessionsPerUser, startsPerMinute: limits.startsPerMinute }, call.deadline)
         if (claimed) return open(call, mode, claimed, false)
 
@@ -122,7 +131,7 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
       const sessions = []
       for (const { session, participants } of rooms) {
         const isThere = participants.length > 0 || existing.get(session.room_name) === session.room_sid
-        if (isThere) sessions.push({ ...session, participants: present(participants).length })
+        if (isThere) sessions.push({ ...session, counselor_category: session.category_name, participants: present(participants).length })
         else await lifecycle.bury(session)
       }
       call.log.info({ userId: call.user.id, sessions: sessions.length }, `active ${modeName} sessions`)
@@ -132,7 +141,7 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
 
   /** Row to room to token. Called once for a new row, and again for one whose starter died. */
   async function open (call: Call, mode: Mode, session: Session, replayed: boolean) {
-    let room
+    let room: { sid: string } | undefined
     try {
       room = await livekit.createRoom({
         name: session.room_name,
@@ -140,10 +149,11 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
         ...roomLimits,
         departureTimeout: limits.departureTimeout,
         agentName: mode.agentName,
-        agentMetadata: jobMetadata(session, 1)
+        agentMetadata: jobMetadata(session, 1, await promptOf(session))
       }, call.deadline - UNDO_TIME)
+      if (mode.agentWait > 0) await awaitAgent(session, call.deadline - LAST_SECOND)
     } catch (error) {
-      await undo(session, error, call.deadline)
+      await undo(session, room !== undefined || mayExist(error), call.deadline)
       throw withDetails(error as Error, { context: { ...(error as { context?: object }).context, roomName: session.room_name, sessionId: session.id } })
     }
 
@@ -152,7 +162,8 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
     const expiresAt = new Date(Math.ceil(now / 1000 + mode.maxDuration) * 1000)
     const live = await store.goLive(session.id, { room_sid: room.sid, expires_at: expiresAt, next_check_at: later(limits.reconcileInterval * 1000), actor: `user:${call.user.id}`, now: new Date(now) }, call.deadline)
     if (live) {
-      call.log.info({ roomName: live.room_name, userId: live.user_id, agentType: live.agent_type, sessionId: live.id }, `${mode.name} session started`)
+      metrics.started(live)
+      call.log.info({ roomName: live.room_name, userId: live.user_id, agentType: live.agent_type, category: live.category_name, sessionId: live.id }, `${mode.name} session started`)
       return issue(call, mode, live, replayed)
     }
     // Somebody else decided: another retry was first, or the session was ended meanwhile.
@@ -162,10 +173,14 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
     throw new EndedWhileStarting()
   }
 
+  /** Says yes only when the agent is on its way (B6). */
+  async function awaitAgent (session: Session, until: number) {
+    const arrival = await agentArrival(livekit, session.room_name, until)
+    if (arrival !== 'there') throw new AgentDidNotCome({ cause: new Error(arrival === 'failed' ? 'its avatar failed' : 'no worker took the dispatch') })
+  }
+
   /** A start that failed frees its slot and its key; a room that may exist is deleted, by the reconciler if not by us. */
-  async function undo (session: Session, error: unknown, deadline: number) {
-    const { outcome } = error as { outcome?: string }
-    const roomExists = outcome !== 'not_sent' && outcome !== 'refused'
+  async function undo (session: Session, roomExists: boolean, deadline: number) {
     await lifecycle.close(session, { reason: 'start_failed', by: 'service' }, deadline, { roomExists }).catch(() => {}) // on record: the reconciler's now
   }
 
@@ -180,7 +195,7 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
     switch (session.state) {
       case 'live': return issue(call, mode, session, true)
       case 'starting':
-        if (clock.now() - session.created_at.getTime() < STARTER_LIFE) throw retryAfter(new StartInProgress(), 1)
+        if (clock.now() - session.created_at.getTime() < STARTER_LIFE + mode.agentWait * 1000) throw retryAfter(new StartInProgress(), 1)
         return open(call, mode, session, true)
       default: throw new StartedSessionEnded()
     }
@@ -221,6 +236,12 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
     await lifecycle.bury(session)
     return undefined
   }
+}
+
+/** Whether a CreateRoom that failed may have been carried out all the same. */
+function mayExist (error: unknown): boolean {
+  const { outcome } = error as { outcome?: string }
+  return outcome !== 'not_sent' && outcome !== 'refused'
 }
 
 export type Sessions = ReturnType<typeof createSessions>

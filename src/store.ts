@@ -54,7 +54,7 @@ export interface Stay {
   hung_up: boolean
 }
 
-export type EventType = 'session.started' | 'session.ended' | 'participant.joined' | 'participant.left' | 'agent.dispatched' | 'agent.joined' | 'agent.left' | 'agent.failed' | 'token.issued' | 'access.denied'
+export type EventType = 'session.started' | 'session.ended' | 'participant.joined' | 'participant.left' | 'agent.dispatched' | 'agent.joined' | 'agent.left' | 'agent.failed' | 'token.issued' | 'access.denied' | 'category.created' | 'category.changed'
 
 /** One line of the history and audit trail. `actor` is `user:<id>`, `admin:<id>`, `livekit` or `service`. */
 export interface SessionEvent {

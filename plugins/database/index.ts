@@ -1,5 +1,6 @@
-// PostgreSQL, given or of our own: opens it, brings the schema up to date, offers the store, closes it.
+// PostgreSQL, given or of our own: opens it, brings the schema up to date, offers the stores, closes it.
 import fp from 'fastify-plugin'
+import { createCategoryStore } from './category-store.ts'
 import { startEmbeddedPostgres } from './embedded.ts'
 import { migrate } from './migrate.ts'
 import { openDatabase } from './query.ts'
@@ -8,6 +9,7 @@ import { createSessionStore } from './session-store.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     sessionStore: ReturnType<typeof createSessionStore>
+    categoryStore: ReturnType<typeof createCategoryStore>
   }
 }
 
@@ -23,4 +25,5 @@ export default fp(async (app) => {
   await migrate(url)
 
   app.decorate('sessionStore', createSessionStore(database))
+  app.decorate('categoryStore', createCategoryStore(database))
 }, { name: 'database', decorators: { fastify: ['config'] } })

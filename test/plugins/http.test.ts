@@ -153,7 +153,8 @@ t.test('a request that two parsers could read differently is refused and never r
     t.strictSame(responses.map((one) => one.statusCode), [400], JSON.stringify(head))
     t.equal(responses[0]!.headers['content-type'], 'application/problem+json')
     t.equal(responses[0]!.headers.connection, 'close')
-    t.equal(lines.length, 1)
+    // What was smuggled may be seen, and is then refused with a line of its own.
+    t.ok(lines.length > 0 && lines.every(({ status }) => status === 400))
   }
   for (const head of ['Host: a\r\nHost: b\r\n', '', 'Host: a\r\nAuthorization: a\r\nAuthorization: b\r\n']) {
     const responses = await talk(app, `GET /me HTTP/1.1\r\n${head}\r\n${smuggled}${smuggled}`)

@@ -17,7 +17,7 @@ async function listenRedis (t: Test, port = 0) {
         if (!reads) counters.set(key, count)
         return `*2\r\n:${count}\r\n:${reads ? 60_000 : window}\r\n`
       }
-      case 'hello': return '-ERR unknown command\r\n'
+      case 'hello': return '%1\r\n$5\r\nproto\r\n:3\r\n'
       case 'info': return '$17\r\nredis_version:7.4\r\n'
       default: return '+OK\r\n'
     }

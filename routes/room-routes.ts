@@ -1,0 +1,85 @@
+// What every mode offers for a room of one's own: status, a fresh token, the end, and the list of the live ones.
+import { Type, type TProperties } from '@sinclair/typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { at, problems, roomName, roomNameExample } from './schemas.ts'
+
+export interface RoomRoutesOptions {
+  mode: 'voice' | 'video'
+  tags: string[]
+  /** What a status says beside the common fields. */
+  status?: TProperties
+  /** What an entry of the list says beside the common fields, with an example. */
+  listed: { properties: TProperties, example: Record<string, unknown> }
+  /** Answer of the rejoin, and how it is made of what was issued. */
+  token: { schema: ReturnType<typeof Type.Object>, answer: (issued: any) => Record<string, unknown> }
+}
+
+const Room = Type.Object({ room_name: roomName })
+const time = '2026-01-01T10:00:00.000Z'
+
+/** Registers the four routes; the operations are named after the mode (`endVoiceSession`). */
+export const roomRoutes: FastifyPluginAsyncTypebox<RoomRoutesOptions> = async (app, { mode, tags, status = {}, listed, token }) => {
+  const Mode = mode === 'voice' ? 'Voice' : 'Video'
+  const example = { room_name: roomNameExample, active: true, participants: 2, agent_connected: true, ...(mode === 'video' && { avatar_connected: true }), created_at: time }
+
+  app.get('/:room_name/status', {
+    schema: {
+      operationId: `get${Mode}SessionStatus`,
+      tags,
+      summary: `Watch a ${mode} session`,
+      description: 'Who is in the room now, as LiveKit sees it.',
+      params: Room,
+      response: {
+        200: Type.Object({
+          room_name: roomName,
+          active: Type.Boolean({ description: 'Somebody is in the room' }),
+          participants: Type.Integer({ minimum: 0, description: 'How many, user and agent' }),
+          agent_connected: Type.Boolean({ description: 'An agent really is in the room' }),
+          ...status,
+          created_at: at('When the session was started')
+        }, { title: `${Mode}SessionStatus`, description: 'Who is in the room now', examples: [example] }),
+        ...problems(400, 401, 403, 404, 429, 500, 503)
+      }
+    }
+  }, async (request) => app.sessions.status(request, mode, request.params.room_name))
+
+  app.post('/:room_name/token', {
+    schema: {
+      operationId: `rejoin${Mode}Session`,
+      tags,
+      summary: `Rejoin a ${mode} session`,
+      description: 'A fresh token for a live session of one\'s own, after a reload or a lost connection. It never outlives the session.',
+      params: Room,
+      response: { 200: token.schema, ...problems(400, 401, 403, 404, 429, 500, 503) }
+    }
+  }, async (request) => token.answer(await app.sessions.rejoin(request, mode, request.params.room_name)))
+
+  app.delete('/:room_name', {
+    schema: {
+      operationId: `end${Mode}Session`,
+      tags,
+      summary: `End a ${mode} session`,
+      description: 'Deletes the room: everybody in it is disconnected, and its tokens open nothing any more.',
+      params: Room,
+      response: {
+        200: Type.Object({ status: Type.Literal('ended'), room_name: roomName }, { title: `Ended${Mode}Session`, description: 'The session is over', examples: [{ status: 'ended', room_name: roomNameExample }] }),
+        ...problems(400, 401, 403, 404, 429, 500, 503)
+      }
+    }
+  }, async (request) => app.sessions.end(request, mode, request.params.room_name))
+
+  app.get('/active', {
+    schema: {
+      operationId: `listActive${Mode}Sessions`,
+      tags,
+      summary: `List one's live ${mode} sessions`,
+      description: 'The caller\'s own live sessions, newest first.',
+      response: {
+        200: Type.Object({
+          sessions: Type.Array(Type.Object({ room_name: roomName, ...listed.properties, participants: Type.Integer({ minimum: 0 }), created_at: at('When the session was started') }, { title: `Active${Mode}Session` }))
+        }, { title: `Active${Mode}Sessions`, description: 'The caller\'s live sessions', examples: [{ sessions: [{ room_name: roomNameExample, ...listed.example, participants: 2, created_at: time }] }, { sessions: [] }] }),
+        ...problems(401, 429, 500, 503)
+      }
+    }
+  }, async (request) => app.sessions.active(request, mode))
+}
