@@ -12,7 +12,7 @@ export const Problem = Type.Object({
   retry_after: Type.Optional(Type.Integer({ minimum: 0, description: 'Seconds to wait before the next try' })),
   limit: Type.Optional(Type.Integer({ minimum: 0, description: 'The limit that was reached' })),
   errors: Type.Optional(Type.Array(Type.Object({
-    in: Type.Union([Type.Literal('body'), Type.Literal('querystring'), Type.Literal('params'), Type.Literal('headers')]),
+    in: Type.Unsafe<'body' | 'querystring' | 'params' | 'headers'>({ type: 'string', enum: ['body', 'querystring', 'params', 'headers'] }),
     path: Type.String({ description: 'JSON pointer (RFC 6901) to what is wrong', examples: ['/agent_type'] }),
     message: Type.String()
   }), { description: 'What is wrong with the request, field by field' }))

@@ -33,14 +33,32 @@ export default fp(async (app) => {
           if (requestBody) requestBody.required = (requestBody.content['application/json']?.schema.required?.length ?? 0) > 0
         }
       }
+      const schemas = (openapiObject.components ??= {}).schemas ??= {}
+      openapiObject.paths = nameSchemas(openapiObject.paths, schemas as Record<string, unknown>) as OpenAPI.PathsObject
       return openapiObject
     },
     refResolver: { buildLocalReference: (json, _baseUri, _fragment, i) => String(json.$id ?? `def-${i}`) }
   })
   await app.register(swaggerUi, {
     routePrefix: '/api/docs',
-    staticCSP: true,
+    // Everything else answers with a policy that allows nothing (http.ts); the page loads its own files.
+    staticCSP: "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
     logLevel: 'warn',
     uiConfig: { deepLinking: true, persistAuthorization: true, tryItOutEnabled: true }
   })
 }, { name: 'swagger' })
+
+/**
+ * Moves each schema that has a title to the document's components and puts a reference in its place:
+ * generated SDKs get one type for it, under that name. Two schemas of one title have to be the same.
+ */
+function nameSchemas (node: unknown, schemas: Record<string, unknown>): unknown {
+  if (typeof node !== 'object' || node === null) return node
+  if (Array.isArray(node)) return node.map((one) => nameSchemas(one, schemas))
+  const copy: Record<string, unknown> = Object.fromEntries(Object.entries(node).map(([key, value]) => [key, /^examples?$/.test(key) ? value : nameSchemas(value, schemas)]))
+  if (copy.type !== 'object' || typeof copy.title !== 'string') return copy
+  const { title, ...schema } = copy
+  if (title in schemas && JSON.stringify(schemas[title]) !== JSON.stringify(schema)) throw new Error(`Two schemas are called ${title}`)
+  schemas[title] = schema
+  return { $ref: `#/components/schemas/${title}` }
+}

@@ -5,7 +5,8 @@ import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 
 const MetricsForbidden = createError('METRICS_TOKEN_REQUIRED', 'A valid bearer token is required.', 401)
-const hidden = { schema: { hide: true }, config: { rateLimit: false as const } }
+// They answer under overload too: it must not look like a dead process.
+const hidden = { schema: { hide: true }, config: { rateLimit: false as const, pressureHandler: () => {} } }
 
 const operations: FastifyPluginAsync = async (app) => {
   // Alive: the process answers. Asks nobody, so that an outage elsewhere restarts nothing here.

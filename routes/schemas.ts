@@ -23,7 +23,7 @@ export const at = (description: string) => Type.Unsafe<Date>(Type.String({ forma
 export const atOrNull = (description: string) => Type.Unsafe<Date | null>({ type: ['string', 'null'], format: 'date-time', description, examples: ['2026-01-01T10:00:00.000Z'] })
 
 /** One of some words, or nothing yet. */
-export const choiceOrNull = <const Words extends readonly string[]>(words: Words, description: string) => Type.Unsafe<Words[number] | null>({ type: ['string', 'null'], enum: [...words, null], description, examples: [words[0]] })
+export const choiceOrNull = <const Words extends readonly string[]>(words: Words, description: string) => Type.Unsafe<Words[number] | null>({ oneOf: [{ type: 'string', enum: words }, { type: 'null' }], description, examples: [words[0]] })
 
 /** An object of these properties and no other: what a client misspells is refused, not dropped. */
 export const Strict = <Properties extends TProperties>(properties: Properties, options = {}): TObject<Properties> => Type.Object(properties, { additionalProperties: false, ...options })

@@ -74,7 +74,7 @@ const tags = ['sessions']
 const sessions: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onRequest', app.authenticate)
 
-  app.get('/', {
+  app.get('', {
     schema: {
       operationId: 'listSessions',
       tags,

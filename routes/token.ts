@@ -34,7 +34,7 @@ const token: FastifyPluginAsyncTypebox = async (app) => {
     participant_attributes: notYours('the service sets none')
   }, { title: 'TokenRequest', examples: [{}, { room_name: roomNameExample }, { room_config: { agents: [{ agent_name: 'voice-agent', metadata: '{"agent_type":"diet"}' }] } }] })
 
-  app.post('/', {
+  app.post('', {
     schema: {
       operationId: 'issueToken',
       tags: ['token-source'],
