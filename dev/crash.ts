@@ -35,6 +35,7 @@ export async function crashAt (point: keyof typeof crashPoints, { livekit, datab
   const authorization = `Bearer ${signUserToken(jwtSecret, { sub: user })}`
   const call = (url: string, method: string, path: string) => fetch(`${url}/api/v1/voice-sessions${path}`, { method, headers: { authorization, 'idempotency-key': 'crash' } })
   const sql = new pg.Client({ connectionString: databaseUrl })
+  sql.on('error', () => {}) // the database may go before we do
   await sql.connect()
 
   try {
@@ -53,7 +54,7 @@ export async function crashAt (point: keyof typeof crashPoints, { livekit, datab
   const healer = await startService({ ...env, DATABASE_URL: databaseUrl })
   try {
     for (let n = 0; n < 200; n++) {
-      const { rows } = await sql.query('select 1 from sessions where user_id = $1 and next_check_at < now()', [user])
+      const { rows } = await sql.query('select 1 from sessions where user_id = $1 and (next_check_at < now() or lease_until > now())', [user])
       if (rows.length === 0) break
       await new Promise((resolve) => { setTimeout(resolve, 25) })
     }

@@ -57,6 +57,7 @@ export async function databaseFor (t: Test): Promise<string> {
   }
   const name = `test_${randomBytes(8).toString('hex')}`
   const admin = new pg.Client({ connectionString: server })
+  admin.on('error', () => {}) // the server may be stopped under it
   await admin.connect()
   await admin.query(`create database ${name}`)
   await admin.query(`alter database ${name} set synchronous_commit = off`) // nobody pulls the plug here, and it saves a third of the run
@@ -123,6 +124,7 @@ export async function appFor (t: Test, config: Config, clock?: { now: () => numb
 /** One connection to the database of a test, to look at the state left behind. */
 export async function queryFor (t: Test, url: string) {
   const client = new pg.Client({ connectionString: url })
+  client.on('error', () => {}) // the database is dropped under it
   await client.connect()
   t.teardown(() => client.end())
   return async <Row extends object = any>(text: string, values: unknown[] = []) => (await client.query(text, values)).rows as Row[]
