@@ -1,6 +1,7 @@
 // The service killed (-9) at a chosen point of a start or an end, and what one pass of the reconciler makes of it.
 import { RoomServiceClient } from 'livekit-server-sdk'
 import pg from 'pg'
+import { request } from 'undici'
 import { startFaultProxy, type Fault } from './fault-proxy.ts'
 import type { LiveKit } from './livekit.ts'
 import { startService } from './service.ts'
@@ -33,14 +34,17 @@ export async function crashAt (point: keyof typeof crashPoints, { livekit, datab
   viaProxy.port = String(proxies.postgres.port)
   const env = { LIVEKIT_URL: livekit.url, LIVEKIT_API_KEY: livekit.apiKey, LIVEKIT_API_SECRET: livekit.apiSecret, JWT_SECRET: jwtSecret, LOG_LEVEL: 'error', RATE_LIMIT_PER_MINUTE: '0', START_LIMIT_PER_MINUTE: '0' }
   const authorization = `Bearer ${signUserToken(jwtSecret, { sub: user })}`
-  const call = (url: string, method: string, path: string) => fetch(`${url}/api/v1/voice-sessions${path}`, { method, headers: { authorization, 'idempotency-key': 'crash' } })
+  const call = async (url: string, method: 'GET' | 'POST' | 'DELETE', path: string) => {
+    const { statusCode, body } = await request(`${url}/api/v1/voice-sessions${path}`, { method, headers: { authorization, 'idempotency-key': 'crash' }, reset: true })
+    return { status: statusCode, body: await body.json() as any }
+  }
   const sql = new pg.Client({ connectionString: databaseUrl })
   sql.on('error', () => {}) // the database may go before we do
   await sql.connect()
 
   try {
     const victim = await startService({ ...env, DATABASE_URL: viaProxy.href, LIVEKIT_API_URL: proxies.livekit.url })
-    const room = of === 'end' ? (await (await call(victim.url, 'POST', '/start')).json() as { room_name: string }).room_name : ''
+    const room = of === 'end' ? (await call(victim.url, 'POST', '/start')).body.room_name as string : ''
     await proxies[at].fault(fault, when)
     const answer = (of === 'start' ? call(victim.url, 'POST', '/start') : call(victim.url, 'DELETE', `/${room}`)).catch(() => undefined)
     while (proxies[at].hits() === 0) await new Promise((resolve) => { setTimeout(resolve, 5) })
@@ -68,7 +72,7 @@ export async function crashAt (point: keyof typeof crashPoints, { livekit, datab
       slotsHeld: rows.filter((row) => row.state !== 'ended' && row.state !== 'live').length,
       keyFree: [200, 409].includes((await call(healer.url, 'POST', '/start')).status)
     }
-    for (const { room_name: room } of (await (await call(healer.url, 'GET', '/active')).json() as { sessions: Array<{ room_name: string }> }).sessions) await call(healer.url, 'DELETE', `/${room}`)
+    for (const { room_name: room } of (await call(healer.url, 'GET', '/active')).body.sessions) await call(healer.url, 'DELETE', `/${room}`)
     return report
   } finally {
     await healer.stop()

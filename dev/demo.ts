@@ -1,18 +1,22 @@
 // `npm run demo`: LiveKit, the service and its database on this machine, and a walk through the life of a voice session.
 import { randomBytes } from 'node:crypto'
-import { rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { tmpdir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { loadConfig } from '../plugins/config.ts'
 import { buildApp } from '../src/app.ts'
+import { startEchoAgent } from './agents.ts'
 import { startAnyLiveKit } from './any-livekit.ts'
 import { freeTcpPort } from './livekit.ts'
 import { joinRoom } from './participant.ts'
 import { demoFile, signUserToken } from './token.ts'
 
-const { values: { once, port } } = parseArgs({ options: { once: { type: 'boolean', default: false }, port: { type: 'string', default: '3000' } } })
+const { values: { once, port, 'no-agent': noAgent } } = parseArgs({
+  options: { once: { type: 'boolean', default: false }, 'no-agent': { type: 'boolean', default: false }, port: { type: 'string', default: '3000' } }
+})
+interface Seed { id: string, name: string, description: string, system_prompt: string | null }
 const say = (line = '') => console.log(line)
 
 say('Starting LiveKit, a database and the service, all on this machine...')
@@ -39,9 +43,18 @@ try {
   const address = await app.listen({ host: '127.0.0.1', port: app.config.PORT })
   await writeFile(demoFile, JSON.stringify({ address, secret }), { mode: 0o600 })
   stop.unshift(() => rm(demoFile, { force: true }))
-  say(`Runs on ${livekit.name}.\n`)
+  say(`Runs on ${livekit.name}.`)
+  const withAgent = livekit.real && !noAgent
+  if (withAgent) {
+    const agent = await startEchoAgent({ livekit, agentName: app.config.VOICE_AGENT_NAME, say })
+    stop.unshift(() => agent.stop())
+    say('The echo agent is registered: it says back what it hears.')
+  }
+  const categories = JSON.parse(await readFile(new URL('../deploy/counselor-categories.json', import.meta.url), 'utf8')) as Seed[]
+  for (const category of categories) await app.categoryStore.put({ ...category, enabled: true, at: new Date() })
+  say()
 
-  await walk(address)
+  await walk(address, withAgent)
   code = 0
   if (!once) {
     say(`\nThe service stays up at ${address}`)
@@ -60,14 +73,14 @@ try {
 process.exit(code)
 
 /** The life of a session, each call shown with its time; throws at the first answer that is not what it should be. */
-async function walk (address: string) {
+async function walk (address: string, withAgent: boolean) {
   const base = '/api/v1/voice-sessions'
   const authorization = `Bearer ${signUserToken(secret, { sub: 'alice', email: 'alice@example.com' })}`
   const call = async (method: string, path: string, expected: number, body?: object) => {
     const began = performance.now()
     const response = await fetch(address + path, { method, headers: { authorization, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body) })
     const answer = await response.json() as any
-    show(`${method} ${path}`, performance.now() - began, `${response.status} ${JSON.stringify({ ...answer, ...(answer.token && { token: `${answer.token.slice(0, 12)}...` }) })}`)
+    show(`${method} ${path.replace(/[^/]+-[0-9a-f]{32}/, '{room_name}')}`, performance.now() - began, `${response.status} ${JSON.stringify({ ...answer, ...(answer.token && { token: `${answer.token.slice(0, 12)}...` }) })}`)
     if (response.status !== expected) throw new Error(`${method} ${path} answered ${response.status} instead of ${expected}`)
     return answer
   }
@@ -75,11 +88,15 @@ async function walk (address: string) {
   const { room_name: room, token, livekit_url: url } = await call('POST', `${base}/start`, 200, { agent_type: 'workout' })
   if (livekit.real) {
     const began = performance.now()
-    const user = await joinRoom({ url, token, publish: true })
+    const user = await joinRoom({ url, token, publish: !withAgent })
     show('join the room over WebRTC', performance.now() - began, `as ${user.identity}`)
-    await sleep(50)
+    if (withAgent) {
+      const spoken = performance.now()
+      const delays = (await user.echo(5)).sort((a, b) => a - b)
+      show('say something, hear it come back', performance.now() - spoken, `5 of 5 times, after ${delays[2]!.toFixed(0)} ms (median), ${delays[4]!.toFixed(0)} ms (worst)`)
+    } else await sleep(50)
     const status = await call('GET', `${base}/${room}/status`, 200)
-    if (!status.active || status.participants < 1) throw new Error('the status does not show who is in the room')
+    if (!status.active || status.participants !== (withAgent ? 2 : 1) || status.agent_connected !== withAgent) throw new Error('the status does not show who is in the room')
     await call('GET', `${base}/active`, 200)
     await call('DELETE', `${base}/${room}`, 200)
     const ended = performance.now()
@@ -101,5 +118,5 @@ async function refused (url: string, token: string) {
 }
 
 function show (what: string, ms: number, result: string) {
-  say(`${what.padEnd(34)} ${ms.toFixed(0).padStart(5)} ms  ${result}`)
+  say(`${what.padEnd(52)} ${ms.toFixed(0).padStart(5)} ms  ${result}`)
 }

@@ -1,11 +1,12 @@
 // The child process in which LiveKit's native client runs: it joins and leaves rooms as dev/participant.ts orders.
-import { AudioFrame, AudioSource, DisconnectReason, dispose, LocalAudioTrack, LocalVideoTrack, Room, RoomEvent, TrackPublishOptions, TrackSource, VideoBufferType, VideoFrame, VideoSource } from '@livekit/rtc-node'
+import { AudioFrame, AudioSource, AudioStream, DisconnectReason, dispose, LocalAudioTrack, LocalVideoTrack, type RemoteTrack, Room, RoomEvent, TrackKind, TrackPublishOptions, TrackSource, VideoBufferType, VideoFrame, VideoSource } from '@livekit/rtc-node'
 
 /** What the parent asks for; `id` is its number for one participant. */
 export type Order = { id: number } & (
   | { op: 'join', url: string, token: string, publish: boolean }
   | { op: 'attributes', attributes: Record<string, string> }
   | { op: 'video', source: 'camera' | 'screen_share' }
+  | { op: 'echo', beeps: number }
   | { op: 'leave' }
 )
 
@@ -15,7 +16,7 @@ export type News = { id: number } & (
   | { event: 'failed', message: string }
   | { event: 'token', token: string }
   | { event: 'disconnected', reason: string }
-  | { event: 'done', error?: string }
+  | { event: 'done', error?: string, result?: number[] }
 )
 
 const RATE = 48_000
@@ -73,6 +74,61 @@ async function show (room: Room, source: 'camera' | 'screen_share'): Promise<voi
   video.captureFrame(new VideoFrame(new Uint8Array(16 * 16 * 4).fill(128), 16, 16, VideoBufferType.RGBA))
 }
 
+const BEEP_EVERY = 1000 // ms
+const LOUD = 1000 // of 32,768, root mean square: a tone of 8,000 comes back well above, comfort noise stays below
+
+/**
+ * Publishes a microphone that beeps, and listens to what comes back from the first other participant that makes sound.
+ * @returns for each beep the milliseconds from its first sample to its first sound back
+ * @throws when a beep does not come back within its second
+ */
+async function measureEcho (room: Room, beeps: number): Promise<number[]> {
+  const source = new AudioSource(RATE, 1, 100)
+  await room.localParticipant!.publishTrack(LocalAudioTrack.createAudioTrack('microphone', source), new TrackPublishOptions({ source: TrackSource.SOURCE_MICROPHONE }))
+  const remote = await firstAudio(room)
+  const reader = new AudioStream(remote, { sampleRate: RATE, numChannels: 1, frameSizeMs: 10 }).getReader()
+  let beeped = 0
+  const delays: number[] = []
+
+  const listen = (async () => {
+    while (delays.length < beeps) {
+      const { value: frame, done } = await reader.read()
+      if (done) return
+      if (beeped > 0 && rms(frame.data) > LOUD) {
+        delays.push(performance.now() - beeped)
+        beeped = 0
+      }
+    }
+  })()
+  // One second of silence first: the way of the sound is being built.
+  let next = performance.now()
+  for (let n = 0; n < (beeps + 1) * (BEEP_EVERY / 10); n++) {
+    const inBeep = n >= BEEP_EVERY / 10 && n % (BEEP_EVERY / 10) < 10
+    if (inBeep && n % (BEEP_EVERY / 10) === 0) beeped = performance.now()
+    const data = Int16Array.from({ length: FRAME }, (_, i) => inBeep ? 8000 * Math.sin(2 * Math.PI * 440 * i / RATE) : 0)
+    await source.captureFrame(new AudioFrame(data, RATE, 1, FRAME))
+    next += 10
+    await new Promise((resolve) => { setTimeout(resolve, Math.max(0, next - performance.now())) })
+  }
+  await Promise.race([listen, new Promise((resolve) => { setTimeout(resolve, 500) })])
+  if (delays.length < beeps) throw new Error(`${delays.length} of ${beeps} sounds came back`)
+  return delays
+}
+
+function firstAudio (room: Room): Promise<RemoteTrack> {
+  for (const participant of room.remoteParticipants.values()) {
+    for (const { track } of participant.trackPublications.values()) if (track?.kind === TrackKind.KIND_AUDIO) return Promise.resolve(track as RemoteTrack)
+  }
+  return new Promise((resolve, reject) => {
+    room.on(RoomEvent.TrackSubscribed, (track) => { if (track.kind === TrackKind.KIND_AUDIO) resolve(track) })
+    setTimeout(reject, 10_000, new Error('nobody else in the room makes a sound'))
+  })
+}
+
+function rms (samples: Int16Array): number {
+  return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length)
+}
+
 async function obey (order: Order): Promise<void> {
   if (order.op === 'join') return join(order)
   const room = rooms.get(order.id)
@@ -80,7 +136,8 @@ async function obey (order: Order): Promise<void> {
     if (order.op === 'leave') await room?.disconnect()
     if (order.op === 'attributes') await room?.localParticipant!.setAttributes(order.attributes)
     if (order.op === 'video' && room) await show(room, order.source)
-    tell({ id: order.id, event: 'done' })
+    const result = order.op === 'echo' && room ? await measureEcho(room, order.beeps) : undefined
+    tell({ id: order.id, event: 'done', result })
   } catch (error) {
     tell({ id: order.id, event: 'done', error: error instanceof Error ? error.message : String(error) })
   }

@@ -1,7 +1,7 @@
 // Participants of LiveKit rooms for tests: real joins over WebRTC, in child processes that can also be crashed.
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { type News, type Order } from './participant-host.ts'
+import type { News, Order } from './participant-host.ts'
 
 export interface JoinOptions {
   /** ws:// address of the server. */
@@ -26,6 +26,8 @@ export interface Joined {
   setAttributes: (attributes: Record<string, string>) => Promise<void>
   /** Publishes a grey picture as a camera or a screen; rejects when LiveKit does not allow it. */
   publishVideo: (source: 'camera' | 'screen_share') => Promise<void>
+  /** Beeps once a second and hears what comes back from the agent: the round trip of each beep, ms. */
+  echo: (beeps: number) => Promise<number[]>
   leave: () => Promise<void>
 }
 
@@ -114,15 +116,15 @@ export function startHost (onExit = () => {}) {
     const id = ++last
     const disconnected = deferred<string>()
     const refreshedToken = deferred<string>()
-    const done: Array<(error?: string) => void> = []
+    const done: Array<(error?: string, result?: number[]) => void> = []
     const finish = () => {
       listeners.delete(id)
       hold()
       for (const tell of done.splice(0)) tell()
     }
-    const ask = (order: Order) => new Promise<void>((resolve, reject) => {
-      if (!listeners.has(id)) return resolve()
-      done.push((error) => error ? reject(new Error(error)) : resolve())
+    const ask = (order: Order) => new Promise<number[]>((resolve, reject) => {
+      if (!listeners.has(id)) return resolve([])
+      done.push((error, result = []) => error ? reject(new Error(error)) : resolve(result))
       send(order)
     })
 
@@ -137,9 +139,10 @@ export function startHost (onExit = () => {}) {
             room: news.room,
             disconnected: disconnected.promise,
             refreshedToken: refreshedToken.promise,
-            setAttributes: (attributes) => ask({ id, op: 'attributes', attributes }),
-            publishVideo: (source) => ask({ id, op: 'video', source }),
-            leave: () => ask({ id, op: 'leave' })
+            setAttributes: async (attributes) => { await ask({ id, op: 'attributes', attributes }) },
+            publishVideo: async (source) => { await ask({ id, op: 'video', source }) },
+            echo: (beeps) => ask({ id, op: 'echo', beeps }),
+            leave: async () => { await ask({ id, op: 'leave' }) }
           })
         } else if (news.event === 'token') {
           refreshedToken.resolve(news.token)
@@ -147,7 +150,7 @@ export function startHost (onExit = () => {}) {
           disconnected.resolve(news.reason)
           finish()
         } else {
-          done.shift()?.(news.error)
+          done.shift()?.(news.error, news.result)
         }
       })
       hold()

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { request } from 'undici'
 import { freeTcpPort } from './livekit.ts'
 
 const server = fileURLToPath(new URL('../src/server.ts', import.meta.url))
@@ -32,8 +33,10 @@ export async function startService (env: NodeJS.ProcessEnv) {
       child.kill('SIGKILL')
       throw new Error(`The service was not ready within ${READY_WITHIN} ms:\n${printed}`)
     }
-    const response = await fetch(`${url}/readyz`).catch(() => undefined)
-    if (response?.ok) break
+    // Each on a connection of its own: Node 20's fetch can spin for ever on kept connections to a process that was killed.
+    const response = await request(`${url}/readyz`, { reset: true }).catch(() => undefined)
+    await response?.body.dump()
+    if (response?.statusCode === 200) break
     await new Promise((resolve) => { setTimeout(resolve, 25) })
   }
 

@@ -1,0 +1,46 @@
+// The job process: what the framework loads in each of its children, waiting warm until a call comes.
+import { defineAgent, type JobContext } from '@livekit/agents'
+import { enterRoom, type Call } from './call.ts'
+import { loadConfig, type Config } from './config.ts'
+import { createLogger } from './log.ts'
+import { readMetadata } from './metadata.ts'
+
+/** Each agent is loaded only in the processes that serve it: an echo needs neither models nor MCP in its memory. */
+async function loadAgent (config: Config): Promise<(call: Call) => Promise<void>> {
+  switch (config.agent) {
+    case 'voice': {
+      const { runVoice } = await import('./voice.ts')
+      return (call) => runVoice(call, config)
+    }
+    case 'avatar': {
+      const { runAvatar } = await import('./avatar.ts')
+      return (call) => runAvatar(call, config)
+    }
+    case 'echo': {
+      const { runEcho } = await import('./echo.ts')
+      return runEcho
+    }
+  }
+}
+
+const config = loadConfig(process.env)
+const run = await loadAgent(config)
+
+export default defineAgent({
+  async entry (ctx: JobContext) {
+    const result = readMetadata(ctx.job.metadata, ctx.job.room?.name ?? '')
+    if (!result.ok) throw new Error(`job without metadata of ours: ${result.reason}`)
+    const { metadata } = result
+    const log = createLogger(config.LOG_LEVEL, {
+      agent: config.agent, session_id: metadata.session_id, request_id: metadata.request_id, dispatch: metadata.dispatch, job_id: ctx.job.id
+    })
+    try {
+      const call = await enterRoom(ctx, metadata, config, log)
+      if (call) await run(call)
+    } catch (error) {
+      // The agent leaves the room; the service sees it and sends another.
+      log.error({ error }, 'the agent could not start')
+      ctx.shutdown('failed')
+    }
+  }
+})

@@ -1,0 +1,56 @@
+// The one logger of a process: JSON lines by pino, which also replaces the framework's own so that speech and prompts stay out of the log.
+import { initializeLogger } from '@livekit/agents'
+import pino, { type LogFn, type Logger } from 'pino'
+
+/** Where @livekit/agents keeps its process-wide logger (log_core.ts there); it has no public setter. */
+const FRAMEWORK_LOGGER = Symbol.for('@livekit/agents:logger')
+
+/** The framework marks what people said, their names and tool arguments with this prefix. */
+const PERSONAL = 'lk.pii.'
+
+const quiet = (level: string): boolean => level !== 'debug' && level !== 'trace'
+
+/** Drops the fields that carry speech, arguments or names. `object` is one log call's fields. */
+export function withoutPersonal (object: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(object).filter(([key]) => !key.startsWith(PERSONAL)))
+}
+
+/** Leaves out the framework's errors about what was under way when a room closed: that is how every call ends. */
+function withoutAborts (this: Logger, args: Parameters<LogFn>, method: LogFn): void {
+  const [first] = args as unknown[]
+  const { name, error } = (first ?? {}) as { name?: unknown, error?: { name?: unknown } }
+  if (name !== 'AbortError' && error?.name !== 'AbortError') method.apply(this, args)
+}
+
+export type { Logger }
+
+/**
+ * Creates the process's logger and hands the framework one like it.
+ * Above `debug` the framework may only warn, and its personal fields are dropped: at `info` it prints every transcript.
+ * @param level pino's level names.
+ * @param fields on every line (agent, session_id, request_id ...).
+ * @param destination for tests; stdout otherwise.
+ */
+export function createLogger (level: string, fields: Record<string, unknown>, destination?: { write (line: string): void }): Logger {
+  const options = {
+    level,
+    base: { service: 'livekit-sessions-agents', pid: process.pid, ...fields },
+    serializers: { error: pino.stdSerializers.err, err: pino.stdSerializers.err },
+    formatters: {
+      level: (label: string) => ({ level: label }),
+      ...(quiet(level) && { log: withoutPersonal })
+    },
+    timestamp: pino.stdTimeFunctions.isoTime
+  }
+  const create = (more: object) => destination ? pino({ ...options, ...more }, destination) : pino({ ...options, ...more })
+  const logger = create({})
+  const frameworkLevel = quiet(level) && level !== 'silent' && pino.levels.values[level]! < pino.levels.values.warn! ? 'warn' : level
+  // Sets what the main process tells its children to start with; the next line replaces this process's instance.
+  initializeLogger({ pretty: false, level: frameworkLevel })
+  ;(globalThis as Record<symbol, unknown>)[FRAMEWORK_LOGGER] = create({
+    level: frameworkLevel,
+    base: { ...options.base, component: 'livekit-agents' },
+    hooks: { logMethod: withoutAborts }
+  })
+  return logger
+}

@@ -1,0 +1,63 @@
+// The tools of all MCP servers as the framework's toolsets.
+import { llm } from '@livekit/agents'
+import type { AgentType } from '../metadata.ts'
+import type { Logger } from '../log.ts'
+import { report } from '../reports.ts'
+import { createMcpClient, ToolCallError, type McpTool } from './client.ts'
+import { allowedTools, type McpServer } from './config.ts'
+
+/** Milliseconds a tool may take before the agent says that it is on it. */
+const FILLER_AFTER = 1500
+const FILLER = 'One moment, I am looking that up.'
+
+/** One toolset per server that this agent type may use anything of. A tool name belongs to the first server that is allowed to offer it. */
+export function mcpToolsets (servers: McpServer[], agentType: AgentType | 'avatar', log: Logger): llm.Toolset[] {
+  const taken = new Set<string>()
+  const toolsets: llm.Toolset[] = []
+  for (const server of servers) {
+    const allowed = new Set([...allowedTools(server, agentType)].filter((name) => !taken.has(name)))
+    for (const name of allowed) taken.add(name)
+    if (allowed.size > 0) toolsets.push(toolset(server, allowed, log))
+  }
+  return toolsets
+}
+
+function toolset (server: McpServer, allowed: Set<string>, log: Logger): llm.Toolset {
+  let update: ((tools: McpTool[]) => void) | undefined
+  const client = createMcpClient({
+    server,
+    allowed,
+    log,
+    onTools: (tools) => update?.(tools),
+    onOutcome: (outcome) => report({ type: 'tool', server: server.name, outcome })
+  })
+  return llm.Toolset.create({
+    id: `mcp-${server.name}`,
+    tools: [],
+    async setup ({ updateTools }) {
+      update = (tools) => updateTools(tools.map(asTool))
+      await client.start()
+    },
+    aclose: () => client.close()
+  })
+
+  function asTool ({ name, description, inputSchema }: McpTool) {
+    return llm.tool({
+      name,
+      description,
+      // The framework takes a JSON schema as it is, its types know only zod.
+      parameters: inputSchema as never,
+      async execute (args: Record<string, unknown>, { ctx, abortSignal }) {
+        // Only an agent with a voice of its own can say something while the model waits.
+        const filler = ctx.session.tts && setTimeout(() => ctx.session.say(FILLER, { addToChatCtx: false }), FILLER_AFTER)
+        try {
+          return await client.call(name, args, abortSignal)
+        } catch (error) {
+          throw new llm.ToolError(error instanceof ToolCallError ? error.message : 'This tool is not available right now.')
+        } finally {
+          clearTimeout(filler)
+        }
+      }
+    })
+  }
+}

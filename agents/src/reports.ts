@@ -1,0 +1,28 @@
+// What a job process tells the worker's main process about its call, beside the framework's own messages.
+
+export type AvatarState = 'starting' | 'ready' | 'failed'
+export type ToolOutcome = 'ok' | 'error' | 'refused' | 'unavailable'
+
+export type Report =
+  /** Sent before the room is entered: from here on a crash leaves a ghost behind. */
+  | { type: 'entering', sessionId: string, requestId: string, jobId: string, roomName: string, identity: string }
+  /** The room has been left in order: nothing to clean up whatever the process does now. */
+  | { type: 'left' }
+  | { type: 'avatar', state: AvatarState }
+  | { type: 'tool', server: string, outcome: ToolOutcome }
+  /** Seconds from the end of the user's speech to the agent's, as the framework counts them. */
+  | { type: 'answer', seconds: number }
+
+/** The framework ignores messages whose `case` it does not know. */
+const CASE = 'livekit-sessions'
+
+/** Sends a report to the main process; does nothing in a process that was not forked (tests). */
+export function report (message: Report): void {
+  if (process.connected) process.send?.({ case: CASE, report: message })
+}
+
+/** The report in a message from a child process, if it is one. */
+export function reportIn (message: unknown): Report | undefined {
+  const envelope = message as { case?: unknown, report?: Report } | null
+  return envelope?.case === CASE ? envelope.report : undefined
+}

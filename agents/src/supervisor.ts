@@ -1,0 +1,119 @@
+// Watches the worker's child processes: counts them, collects their reports, and cleans up after those that crash.
+import type { ChildProcess } from 'node:child_process'
+import diagnostics from 'node:diagnostics_channel'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from './log.ts'
+import type { Metrics } from './metrics.ts'
+import { reportIn, type AvatarState, type Report } from './reports.ts'
+
+/** Milliseconds before each try to remove a ghost. */
+const PAUSES = [0, 500, 1500, 4000]
+
+type Entering = Extract<Report, { type: 'entering' }>
+interface Job { child: ChildProcess, call?: Entering, left: boolean, avatar?: AvatarState }
+
+export interface SupervisorOptions {
+  log: Logger
+  metrics: Metrics
+  /** Removes a crashed job's participant from its room. */
+  removeGhost (room: string, identity: string): Promise<void>
+}
+
+/**
+ * Starts watching. The framework keeps its child processes to itself, so they are seen as Node announces them
+ * (diagnostics channel `child_process`). Create it before the AgentServer.
+ */
+export function createSupervisor ({ log, metrics, removeGhost }: SupervisorOptions) {
+  const jobs = new Set<Job>()
+  let inferenceAlive = true
+
+  const watch = (message: unknown) => {
+    const child = (message as { process: ChildProcess }).process
+    // The arguments are set when the process has been spawned, not yet when it is announced.
+    child.once('spawn', () => {
+      const script = child.spawnargs.find((argument) => argument.includes('proc_lazy_main')) ?? ''
+      if (script.includes('job_proc')) watchJob(child)
+      if (script.includes('inference_proc')) {
+        inferenceAlive = true
+        child.once('exit', () => { inferenceAlive = false })
+      }
+    })
+  }
+
+  function watchJob (child: ChildProcess): void {
+    const job: Job = { child, left: false }
+    jobs.add(job)
+    child.on('message', (message) => {
+      const report = reportIn(message)
+      if (report) collect(job, report)
+    })
+    child.once('exit', (code, signal) => {
+      jobs.delete(job)
+      countAvatars()
+      if (!job.call) return
+      if (job.left) metrics.jobs.inc({ outcome: 'ended' })
+      else crashed(job.call, code, signal).catch((error) => log.error({ error }, 'cleaning up failed'))
+    })
+  }
+
+  function collect (job: Job, report: Report): void {
+    switch (report.type) {
+      case 'entering': job.call = report; break
+      case 'left': job.left = true; break
+      case 'tool': metrics.toolCalls.inc({ server: report.server, outcome: report.outcome }); break
+      case 'answer': metrics.answers.observe(report.seconds); break
+      case 'avatar':
+        job.avatar = report.state
+        metrics.avatarChanges.inc({ state: report.state })
+        countAvatars()
+    }
+  }
+
+  function countAvatars (): void {
+    for (const state of ['starting', 'ready', 'failed'] as const) metrics.avatars.set({ state }, avatars()[state])
+  }
+
+  function avatars (): Record<AvatarState, number> {
+    const count = { starting: 0, ready: 0, failed: 0 }
+    for (const { avatar } of jobs) if (avatar) count[avatar]++
+    return count
+  }
+
+  async function crashed (call: Entering, code: number | null, signal: string | null): Promise<void> {
+    const about = { session_id: call.sessionId, request_id: call.requestId, job_id: call.jobId }
+    metrics.jobs.inc({ outcome: 'crashed' })
+    log.error({ ...about, code, signal }, 'job process crashed')
+    for (const [attempt, pause] of PAUSES.entries()) {
+      await sleep(pause)
+      try {
+        await removeGhost(call.roomName, call.identity)
+        metrics.ghosts.inc({ result: 'removed' })
+        log.info({ ...about, attempt: attempt + 1 }, 'ghost of the crashed job removed from its room')
+        return
+      } catch (error) {
+        // Status and code only: a 401 of LiveKit repeats the token in its message.
+        log.warn({ ...about, attempt: attempt + 1, status: (error as { status?: number }).status, code: (error as { code?: string }).code }, 'could not remove the ghost')
+      }
+    }
+    metrics.ghosts.inc({ result: 'given_up' })
+  }
+
+  diagnostics.subscribe('child_process', watch)
+
+  return {
+    avatars,
+    /** Whether the process that decides on the end of turns runs (it does not exist for every agent). */
+    inferenceAlive: () => inferenceAlive,
+    /** Processes in a call. */
+    busy: () => [...jobs].filter((job) => job.call && !job.left).length,
+    /** Processes waiting for a call. */
+    idle: () => [...jobs].filter((job) => !job.call).length,
+    /** Ends the processes that wait for a call. One that is still starting never reads the framework's request to stop. */
+    killIdle () {
+      for (const { child, call } of jobs) if (!call) child.kill('SIGKILL')
+    },
+    close: () => diagnostics.unsubscribe('child_process', watch)
+  }
+}
+
+export type Supervisor = ReturnType<typeof createSupervisor>

@@ -1,0 +1,169 @@
+// The avatar agent with stand-ins for the two clouds: a face that speaks, and every way in which it may fail.
+import { RoomEvent, TrackKind } from '@livekit/rtc-node'
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startBey } from './support/bey.ts'
+import { call, type Caller } from './support/caller.ts'
+import { startLiveKit, type LiveKit } from './support/livekit.ts'
+import { startMcpServer, TOKEN } from './support/mcp-server.ts'
+import { until } from './support/processes.ts'
+import { startRealtime } from './support/realtime.ts'
+import { activeAgents, agentJoins, startSession, type Session } from './support/session.ts'
+import { startSpeech, type Speech } from './support/speech.ts'
+import { startWorker, type RunningWorker } from './support/worker.ts'
+
+const STORY = 'I would like to tell you about a student who was afraid of every test. She began to study with a friend, twenty minutes each day, and to sleep before the test. After some weeks the fear was smaller, and one morning it was gone.'
+
+let livekit: LiveKit
+let speech: Speech
+let mcp: Awaited<ReturnType<typeof startMcpServer>>
+let realtime: Awaited<ReturnType<typeof startRealtime>>
+let bey: Awaited<ReturnType<typeof startBey>>
+let worker: RunningWorker
+let next: 'weather' | 'story' = 'weather'
+
+before(async () => {
+  [livekit, speech, mcp, bey] = await Promise.all([startLiveKit(), startSpeech(), startMcpServer(), startBey('bey-key')])
+  realtime = await startRealtime({
+    apiKey: 'openai-key',
+    speak: speech.speak,
+    answer ({ instructions, toolOutput }) {
+      if (toolOutput) return { text: toolOutput.replace(/^"|"$/g, '') }
+      if (instructions?.includes('video has just failed')) return { text: 'I am sorry, my video has failed, but I am still here.' }
+      if (instructions) return { text: 'Hello, I am glad that you are here. What is on your mind?' }
+      return next === 'weather' ? { tool: 'get_weather', args: { city: 'Paris' } } : { text: STORY }
+    }
+  })
+  worker = await startWorker(['avatar'], {
+    ...livekit.env,
+    OPENAI_API_KEY: 'openai-key',
+    REALTIME_BASE_URL: realtime.url,
+    BEY_API_KEY: 'bey-key',
+    BEY_AVATAR_ID: 'avatar-1',
+    BEY_API_URL: bey.url,
+    AVATAR_JOIN_TIMEOUT: '6',
+    AVATAR_SILENCE_TIMEOUT: '3',
+    MCP_TEST_TOKEN: TOKEN,
+    MCP_CONFIG: JSON.stringify({ servers: [{ name: 'test', url: mcp.url, auth: { type: 'bearer', token_env: 'MCP_TEST_TOKEN' }, allow: { avatar: ['get_weather'] } }] })
+  })
+})
+after(async () => {
+  await worker?.stop()
+  await bey?.stop()
+  realtime?.stop()
+  await mcp?.kill()
+  await Promise.all([speech?.stop(), livekit?.stop()])
+})
+
+const begin = () => startSession(livekit, { mode: 'video', agent_type: undefined, counselor_category: 'Exams', system_prompt: 'SECRET-PROMPT: you help with exams.' }, 'avatar-agent')
+const state = async (session: Session) => (await activeAgents(livekit, session.roomName))[0]?.attributes.avatar
+const becomes = (session: Session, wanted: string, limit = 10_000) => until(`the avatar is ${wanted}`, async () => (await state(session)) === wanted, limit)
+const heardFrom = (caller: Caller, identity: string, time: number) => caller.heard.filter((frame) => frame.from === identity && frame.at > time && frame.level > -45)
+
+test('shows a face that greets, uses a tool, is interrupted, and goes with the room', async (t) => {
+  const session = await begin()
+  const agent = await agentJoins(livekit, session.roomName)
+  assert.equal(agent.attributes.avatar, 'starting')
+  await becomes(session, 'ready')
+  console.log(`avatar ready ${Math.round(performance.now() - session.startedAt)} ms after the start`)
+  assert.deepEqual((await worker.health()).avatars, { starting: 0, ready: 1, failed: 0 })
+  assert.deepEqual(bey.requests.at(-1), { avatar_id: 'avatar-1', livekit_url: livekit.url })
+
+  const joined = performance.now()
+  let pictures = 0
+  const caller = await call(livekit, session.roomName, 'user-1', (room) => {
+    room.on(RoomEvent.TrackSubscribed, (track) => { if (track.kind === TrackKind.KIND_VIDEO) pictures++ })
+  })
+
+  await t.test('greets, with the avatar\'s voice', async () => {
+    const end = await caller.hearsSilence(await caller.hears(joined))
+    assert.match((await speech.recognise(caller.recording(joined, end + 300))).toLowerCase(), /glad that you('| a)re here/)
+    assert.equal(heardFrom(caller, agent.identity, joined).length, 0)
+    assert.equal(pictures, 1)
+  })
+
+  await t.test('was given the prompt of its category', () => {
+    assert.ok(realtime.events.some((event) => event.type === 'session.update' && event.session?.instructions?.includes('SECRET-PROMPT')))
+    assert.ok(!worker.output().includes('SECRET-PROMPT'))
+  })
+
+  await t.test('answers with a tool', async () => {
+    const { endedAt } = await caller.say(await speech.speak('What is the weather in Paris today?'))
+    const sound = await caller.hears(endedAt)
+    const end = await caller.hearsSilence(sound)
+    assert.match((await speech.recognise(caller.recording(sound - 100, end + 300))).toLowerCase(), /snowy in paris/)
+  })
+
+  await t.test('falls silent when the user speaks', async () => {
+    next = 'story'
+    const { endedAt } = await caller.say(await speech.speak('Please tell me a story.'))
+    const sound = await caller.hears(endedAt)
+    await sleep(Math.max(0, sound + 2000 - performance.now()))
+    const { startedAt } = await caller.say(await speech.speak('Wait a moment please.'))
+    const silent = await caller.hearsSilence(startedAt, 300)
+    console.log(`silent ${Math.round(silent - startedAt)} ms after the user began`)
+    assert.ok(silent - startedAt < 2000)
+  })
+
+  await t.test('ends the avatar within 5 seconds of the room', async () => {
+    const deleted = Date.now()
+    await livekit.rooms.deleteRoom(session.roomName)
+    const ended = await until('the avatar session has ended', () => Number(/session ended (\d+)/.exec(bey.avatars.at(-1)!.output())?.[1]))
+    console.log(`avatar session ended ${ended - deleted} ms after the room`)
+    assert.ok(ended - deleted < 5000)
+    await until('the job has ended', async () => (await worker.health()).active_jobs === 0, 5000)
+    await caller.leave()
+  })
+})
+
+test('an avatar that dies in mid-call is noticed, and the agent goes on by voice', async () => {
+  next = 'story'
+  const session = await begin()
+  const agent = await agentJoins(livekit, session.roomName)
+  await becomes(session, 'ready')
+  const joined = performance.now()
+  const caller = await call(livekit, session.roomName, 'user-1')
+  await caller.hearsSilence(await caller.hears(joined))
+  const { endedAt } = await caller.say(await speech.speak('Please tell me a story.'))
+  const sound = await caller.hears(endedAt)
+  await sleep(Math.max(0, sound + 1500 - performance.now()))
+  bey.avatars.at(-1)!.child.kill('SIGKILL')
+  const killed = performance.now()
+  await becomes(session, 'failed', 8000)
+  console.log(`noticed ${Math.round(performance.now() - killed)} ms after the avatar was killed`)
+  const voice = await until('the agent itself speaks', () => heardFrom(caller, agent.identity, killed)[0], 8000)
+  console.log(`own voice ${Math.round(voice.at - killed)} ms after`)
+  const end = await caller.hearsSilence(voice.at)
+  assert.match((await speech.recognise(caller.recording(voice.at - 100, end + 300))).toLowerCase(), /still here/)
+  assert.ok(!caller.others().some(({ identity }) => identity === 'bey-avatar-agent'))
+
+  next = 'weather'
+  const again = await caller.say(await speech.speak('What is the weather in Paris today?'))
+  const answer = await caller.hears(again.endedAt)
+  const over = await caller.hearsSilence(answer)
+  assert.match((await speech.recognise(caller.recording(answer - 100, over + 300))).toLowerCase(), /snowy in paris/)
+  await livekit.rooms.deleteRoom(session.roomName)
+  await caller.leave()
+})
+
+for (const [name, behaviour, limit] of [
+  ['refuses the key', { status: 401 }, 5000],
+  ['answers 500', { status: 500 }, 5000],
+  ['does not answer', { delay: 20_000 }, 8000],
+  ['says yes, but no avatar comes', { absent: true }, 9000]
+] as const) {
+  test(`the avatar service ${name}: the state is failed, the voice is there`, async () => {
+    bey.behave(behaviour)
+    const session = await begin()
+    const agent = await agentJoins(livekit, session.roomName)
+    const joined = performance.now()
+    const caller = await call(livekit, session.roomName, 'user-1')
+    await becomes(session, 'failed', limit)
+    console.log(`${name}: failed ${Math.round(performance.now() - session.startedAt)} ms after the start`)
+    await until('the agent itself speaks', () => heardFrom(caller, agent.identity, joined)[0], 8000)
+    await livekit.rooms.deleteRoom(session.roomName)
+    await caller.leave()
+    bey.behave({})
+  })
+}

@@ -1,0 +1,108 @@
+// The configuration, the dispatch metadata and the prompts: what is accepted, and what is said about what is not.
+import assert from 'node:assert/strict'
+import { mkdtempSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { ConfigError, VARIABLES, agentName, loadConfig } from '../src/config.ts'
+import { AGENT_TYPES, readMetadata } from '../src/metadata.ts'
+import { avatarPrompt, parsePrompt, voicePrompt } from '../src/prompts.ts'
+
+const FOLDER = join(import.meta.dirname, '..')
+const livekit = { LIVEKIT_URL: 'ws://127.0.0.1:7880', LIVEKIT_API_KEY: 'key', LIVEKIT_API_SECRET: 'secret-of-at-least-32-characters-xx' }
+const voice = { ...livekit, AGENT: 'voice', STT_BASE_URL: 'http://127.0.0.1:8000/v1', LLM_BASE_URL: 'http://127.0.0.1:11434/v1', LLM_MODEL: 'm', TTS_BASE_URL: 'http://127.0.0.1:8001/v1' }
+const avatar = { ...livekit, AGENT: 'avatar', OPENAI_API_KEY: 'o', BEY_API_KEY: 'b', BEY_AVATAR_ID: 'a' }
+
+const problems = (env: Record<string, string>): string[] => {
+  try {
+    loadConfig(env)
+  } catch (error) {
+    assert.ok(error instanceof ConfigError)
+    return error.problems
+  }
+  return assert.fail('accepted')
+}
+
+test('names each missing variable of the chosen agent, an empty one included', () => {
+  for (const [env, names] of [
+    [voice, ['LIVEKIT_URL', 'LIVEKIT_API_KEY', 'LIVEKIT_API_SECRET', 'STT_BASE_URL', 'LLM_BASE_URL', 'LLM_MODEL', 'TTS_BASE_URL']],
+    [avatar, ['LIVEKIT_URL', 'LIVEKIT_API_KEY', 'LIVEKIT_API_SECRET', 'OPENAI_API_KEY', 'BEY_API_KEY', 'BEY_AVATAR_ID']],
+    [{ ...livekit, AGENT: 'echo' }, ['LIVEKIT_URL', 'LIVEKIT_API_KEY', 'LIVEKIT_API_SECRET']]
+  ] as const) {
+    assert.deepEqual(problems({ AGENT: env.AGENT }).sort(), names.map((name) => `${name} is missing`).sort())
+    for (const name of names) assert.deepEqual(problems({ ...env, [name]: '  ' }), [`${name} is missing`])
+  }
+  assert.deepEqual(problems({}), ['AGENT is missing (voice, avatar, echo)'])
+})
+
+test('names what is wrong, without its value', () => {
+  for (const [name, value] of Object.entries({
+    LIVEKIT_URL: 'ws://127.0.0.1/livekit', LIVEKIT_API_SECRET: 'short', STT_BASE_URL: 'localhost', LIVEKIT_WORKER_NUM_IDLE: '0', MAX_JOBS: 'many', LOG_LEVEL: 'loud', HEALTH_PORT: '70000', DEPARTURE_TIMEOUT: '-1'
+  })) {
+    const [problem, ...others] = problems({ ...voice, [name]: value })
+    assert.ok(problem!.startsWith(`${name} is wrong`), problem)
+    assert.deepEqual(others, [])
+    assert.ok(!problem!.includes(value))
+  }
+  assert.match(problems({ ...voice, AGENT: 'chess' })[0]!, /AGENT/)
+  assert.match(problems({ ...voice, MCP_CONFIG: '{' })[0]!, /MCP_CONFIG/)
+})
+
+test('has the defaults of the contract', () => {
+  const config = loadConfig(voice)
+  assert.equal(config.LIVEKIT_WORKER_NUM_IDLE, 2)
+  assert.equal(config.DEPARTURE_TIMEOUT, 60)
+  assert.equal(config.serverUrl, livekit.LIVEKIT_URL)
+  assert.equal(agentName(config), 'voice-agent')
+  assert.equal(agentName(loadConfig(avatar)), 'avatar-agent')
+  assert.equal(agentName(loadConfig({ ...livekit, AGENT: 'echo' })), 'voice-agent')
+  assert.equal(agentName(loadConfig({ ...livekit, AGENT: 'echo', ECHO_MODE: 'video' })), 'avatar-agent')
+  assert.equal(loadConfig({ ...voice, LIVEKIT_API_URL: 'http://livekit:7880' }).serverUrl, 'http://livekit:7880')
+})
+
+test('.env.example lists every variable, in order', () => {
+  const names = [...readFileSync(join(FOLDER, '.env.example'), 'utf8').matchAll(/^#? ?([A-Z][A-Z_]+)=/gm)].map(([, name]) => name)
+  assert.deepEqual(names, VARIABLES)
+})
+
+const metadata = { session_id: 's', room_name: 'r', user_id: 'u', mode: 'voice', agent_type: 'diet', request_id: 'q', dispatch: 1 }
+
+test('reads the metadata of both modes', () => {
+  assert.deepEqual(readMetadata(JSON.stringify(metadata), 'r'), { ok: true, metadata })
+  const { agent_type: _, ...bare } = metadata
+  assert.deepEqual(readMetadata(JSON.stringify(bare), 'r'), { ok: true, metadata: { ...metadata, agent_type: 'general' } })
+  const video = { ...bare, mode: 'video', counselor_category: 'Exams', system_prompt: null }
+  assert.deepEqual(readMetadata(JSON.stringify(video), 'r'), { ok: true, metadata: video })
+  assert.ok(readMetadata(JSON.stringify({ ...bare, mode: 'video' }), 'r').ok)
+})
+
+test('refuses metadata of any other shape, saying where, not what', () => {
+  for (const more of [{ extra: 'SECRET' }, { mode: 'SECRET' }, { agent_type: 'SECRET' }, { dispatch: 0 }, { dispatch: '1' }, { session_id: '' }, { user_id: undefined }, { system_prompt: 'SECRET' }, { room_name: 'SECRET' }]) {
+    const result = readMetadata(JSON.stringify({ ...metadata, ...more }), 'r')
+    assert.ok(!result.ok)
+    assert.ok(!result.reason.includes('SECRET') && result.reason.length > 0, result.reason)
+  }
+  for (const text of ['', 'null', '[]', '"x"', '{']) assert.ok(!readMetadata(text, 'r').ok)
+})
+
+test('every agent type has instructions and a greeting, and the rules of a call', () => {
+  for (const type of AGENT_TYPES) {
+    const prompt = voicePrompt(type)
+    assert.ok(prompt.greeting.length > 10 && prompt.instructions.length > 200)
+    assert.match(prompt.instructions, /read aloud/)
+  }
+  assert.match(avatarPrompt().instructions, /supportive counsellor/)
+  assert.deepEqual(readdirSync(join(FOLDER, 'prompts/voice')).sort(), [...AGENT_TYPES, 'shared'].map((type) => `${type}.md`).sort())
+})
+
+test('prompts can be replaced by a folder of one\'s own', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'prompts-'))
+  mkdirSync(join(folder, 'voice'))
+  writeFileSync(join(folder, 'voice/diet.md'), 'Eat.\r\n')
+  writeFileSync(join(folder, 'voice/shared.md'), 'Speak.')
+  assert.deepEqual(voicePrompt('diet', folder), { greeting: '', instructions: 'Eat.\n\nSpeak.' })
+  assert.throws(() => voicePrompt('workout', folder), /workout\.md/)
+  writeFileSync(join(folder, 'voice/diet.md'), '---\ngreeting: Hi\n---\n')
+  assert.throws(() => voicePrompt('diet', folder), /no instructions/)
+  assert.deepEqual(parsePrompt('---\ngreeting:  Hello there \n---\nBe kind.\n---\nAlways.'), { greeting: 'Hello there', instructions: 'Be kind.\n---\nAlways.' })
+})

@@ -1,0 +1,45 @@
+// The service itself, in front of the agents: sessions started over its HTTP API, its watchdog at work.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startService as startProcess } from '../../../dev/service.ts'
+import { signUserToken } from '../../../dev/token.ts'
+import type { LiveKit } from './livekit.ts'
+
+const JWT_SECRET = 'a-secret-for-the-users-of-the-tests'
+
+/** Where LiveKit has to send its webhooks for a service that will listen on `port`. */
+export const webhookUrl = (port: number): string => `http://127.0.0.1:${port}/api/v1/livekit/webhook`
+
+/** Starts the service with a database of its own. */
+export async function startService (livekit: LiveKit, port: number) {
+  const folder = await mkdtemp(join(tmpdir(), 'agents-service-'))
+  const service = await startProcess({ ...livekit.env, PORT: String(port), DATA_DIR: folder, JWT_SECRET, LOG_LEVEL: 'warn', START_LIMIT_PER_MINUTE: '0' })
+  const headers = (user: string) => ({ authorization: `Bearer ${signUserToken(JWT_SECRET, { sub: user, email: `${user}@example.com` })}`, 'content-type': 'application/json' })
+  return {
+    log: service.log,
+    /** POST start: what the user gets, and when it was asked for. */
+    async start (user: string, agentType = 'workout') {
+      const startedAt = performance.now()
+      const response = await fetch(`${service.url}/api/v1/voice-sessions/start`, { method: 'POST', headers: headers(user), body: JSON.stringify({ agent_type: agentType }) })
+      if (response.status !== 200) throw new Error(`start: ${response.status} ${await response.text()}`)
+      const { room_name: roomName, token } = await response.json() as { room_name: string, token: string }
+      return { roomName, token, startedAt }
+    },
+    async status (user: string, roomName: string) {
+      const response = await fetch(`${service.url}/api/v1/voice-sessions/${roomName}/status`, { headers: headers(user) })
+      return { status: response.status, body: await response.json() as { agent_connected?: boolean } }
+    },
+    async end (user: string, roomName: string): Promise<void> {
+      const { authorization } = headers(user)
+      const response = await fetch(`${service.url}/api/v1/voice-sessions/${roomName}`, { method: 'DELETE', headers: { authorization } })
+      if (response.status !== 200) throw new Error(`end: ${response.status} ${await response.text()}`)
+    },
+    async stop () {
+      await service.stop()
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+}
+
+export type Service = Awaited<ReturnType<typeof startService>>

@@ -1,0 +1,117 @@
+// Real speech for the tests: the Whisper and the speech server of this package, in a Python environment kept in the cache.
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, rename, rm } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { answers, freePort, start, until } from './processes.ts'
+
+const FOLDER = join(import.meta.dirname, '../..')
+const REQUIREMENTS = ['whisper/requirements.txt', 'tts/requirements.txt'].map((file) => join(FOLDER, file))
+const run = promisify(execFile)
+
+/** The Python of an environment with both requirement files installed; made on first use (about a minute). */
+export async function pythonForSpeech (): Promise<string> {
+  const hash = createHash('sha256')
+  for (const file of REQUIREMENTS) hash.update(readFileSync(file))
+  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'livekit-sessions')
+  const folder = join(cache, `speech-${hash.digest('hex').slice(0, 12)}`)
+  const python = join(folder, 'bin/python')
+  if (existsSync(python)) return python
+
+  // Made beside its place and moved there when whole, so that a run that was cut off leaves nothing half-made.
+  const making = `${folder}.${process.pid}`
+  await mkdir(cache, { recursive: true })
+  try {
+    await run('python3', ['-m', 'venv', making])
+    await run(join(making, 'bin/python'), ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...REQUIREMENTS.flatMap((file) => ['-r', file])])
+    await rename(making, folder)
+  } finally {
+    await rm(making, { recursive: true, force: true })
+  }
+  return python
+}
+
+/** Starts both servers. */
+export async function startSpeech () {
+  const python = await pythonForSpeech()
+  const [sttPort, ttsPort] = [await freePort(), await freePort()]
+  const env = { HF_HUB_OFFLINE: '1' }
+  const whisper = start(python, ['whisper/server.py', '--port', String(sttPort)], { cwd: FOLDER, env })
+  const tts = start(python, ['tts/server.py', '--port', String(ttsPort)], { cwd: FOLDER, env })
+  const urls = { stt: `http://127.0.0.1:${sttPort}`, tts: `http://127.0.0.1:${ttsPort}` }
+  await until(() => `the speech servers do not start:\n${whisper.output()}${tts.output()}`, async () =>
+    (await answers(`${urls.stt}/health`)) && (await answers(`${urls.tts}/health`)), 60_000)
+  return {
+    urls,
+    pids: { whisper: whisper.child.pid!, tts: tts.child.pid! },
+    env: { STT_BASE_URL: `${urls.stt}/v1`, TTS_BASE_URL: `${urls.tts}/v1` },
+    /** Speaks a text: samples at 24 kHz. */
+    speak: (text: string) => speak(urls.tts, text),
+    /** Recognises samples of 24 kHz. */
+    recognise: (samples: Int16Array) => recognise(urls.stt, samples),
+    output: () => whisper.output() + tts.output(),
+    async stop () {
+      await Promise.all([whisper.stop(5000), tts.stop(5000)])
+    }
+  }
+}
+
+export type Speech = Awaited<ReturnType<typeof startSpeech>>
+
+async function speak (url: string, text: string): Promise<Int16Array> {
+  const response = await fetch(`${url}/v1/audio/speech`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'tts-1', voice: 'alloy', input: text, response_format: 'pcm' })
+  })
+  if (!response.ok) throw new Error(`speech server: ${response.status}`)
+  return new Int16Array(await response.arrayBuffer())
+}
+
+async function recognise (url: string, samples: Int16Array): Promise<string> {
+  const form = new FormData()
+  form.set('model', 'whisper-1')
+  form.set('file', new Blob([wav(samples, 24_000)]), 'audio.wav')
+  const response = await fetch(`${url}/v1/audio/transcriptions`, { method: 'POST', body: form })
+  if (!response.ok) throw new Error(`Whisper server: ${response.status} ${await response.text()}`)
+  return ((await response.json()) as { text: string }).text
+}
+
+/** Samples as a mono WAV file of 16 bits. */
+export function wav (samples: Int16Array, rate: number): Buffer<ArrayBuffer> {
+  const header = Buffer.alloc(44)
+  const bytes = samples.byteLength
+  header.write('RIFF', 0)
+  header.writeUInt32LE(36 + bytes, 4)
+  header.write('WAVEfmt ', 8)
+  header.writeUInt32LE(16, 16)
+  header.writeUInt16LE(1, 20)
+  header.writeUInt16LE(1, 22)
+  header.writeUInt32LE(rate, 24)
+  header.writeUInt32LE(rate * 2, 28)
+  header.writeUInt16LE(2, 32)
+  header.writeUInt16LE(16, 34)
+  header.write('data', 36)
+  header.writeUInt32LE(bytes, 40)
+  return Buffer.concat([header, Buffer.from(samples.buffer, samples.byteOffset, bytes)])
+}
+
+/** Lower-case words of a text, digits spelled as the recogniser might write them. */
+export function words (text: string): string[] {
+  return text.toLowerCase().replace(/[^a-z0-9' ]/g, ' ').split(/\s+/).filter(Boolean)
+}
+
+/** Words that have to be changed, left out or put in to get from one text to the other. */
+export function wordErrors (reference: string, heard: string): number {
+  const [a, b] = [words(reference), words(heard)]
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (const [i, word] of a.entries()) {
+    const next = [i + 1]
+    for (const [j, other] of b.entries()) next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (word === other ? 0 : 1)))
+    row = next
+  }
+  return row[b.length]!
+}

