@@ -162,7 +162,11 @@ export async function startFaultProxy ({ target, port: wanted = 0 }: FaultProxyO
   }
 }
 
+// Node 20 can wait for ever for the handle of a reset socket when it cleans up a process that ended by itself; process.exit does not clean up.
+const leave = () => { process.exit() }
+
 function reset ({ client, upstream }: Connection): void {
+  process.off('beforeExit', leave).once('beforeExit', leave)
   client.resetAndDestroy()
   upstream.resetAndDestroy()
 }
