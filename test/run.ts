@@ -32,9 +32,14 @@ env.TEST_DATABASE_URL ??= postgres!.url
 let failed = true
 try {
   const results = join(folder, 'results.tap')
-  const tap = spawn('npx', ['tap', `--output-file=${results}`, ...files], { stdio: 'inherit', env })
+  // In a terminal tap shows how far it is; elsewhere each file that is done is a line, and what failed follows.
+  const reporter = process.stdout.isTTY ? 'terse' : 'silent'
+  const tap = spawn('npx', ['tap', `--reporter=${reporter}`, `--output-file=${results}`, ...files], { stdio: 'inherit', env })
   const [code] = await once(tap, 'exit') as [number]
-  const counts = summary(await readFile(results, 'utf8').catch(() => ''))
+  const output = await readFile(results, 'utf8').catch(() => '')
+  const counts = summary(output)
+  if (!process.stdout.isTTY) for (const line of output.match(/^(not )?ok .*$/gm) ?? []) say(line)
+  for (const failure of output.match(/^ +not ok .*\n(?: +---\n(?:.*\n)*? +\.\.\.\n)?/gm) ?? []) say(failure)
   const covered = files.length === 0 ? await coverage() : undefined
   if (covered !== undefined) say(`Lines covered: ${covered} % (at least ${LINES} % asked for)`)
   failed = code !== 0 || counts.passed === 0 || counts.failed > 0 || (covered !== undefined && covered < LINES)
