@@ -36,7 +36,7 @@ export function createReadiness ({ store, livekit }: ReadinessDependencies) {
     const answer = await last.answer
     return draining ? { ...answer, status: 'draining' } : answer
   }
-  return Object.assign(readiness, { drain: () => { draining = true } })
+  return Object.assign(readiness, { drain: () => { draining = true }, isDraining: () => draining })
 }
 
 export type Readiness = ReturnType<typeof createReadiness>

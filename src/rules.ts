@@ -70,7 +70,13 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
   app.decorate('lifecycle', lifecycle)
   app.decorate('reconciler', reconciler)
   app.decorate('retention', retention)
-  app.decorate('readiness', createReadiness({ store, livekit }))
+  const readiness = createReadiness({ store, livekit })
+  app.decorate('readiness', readiness)
+  // A client that keeps its connection is told to let it go before the listener closes: a request on it then would be cut off.
+  app.addHook('onRequest', (_request, reply, done) => {
+    if (readiness.isDraining()) reply.header('connection', 'close')
+    done()
+  })
 
   app.addHook('onReady', () => autoCreate.find())
   app.addHook('onListen', async () => {
