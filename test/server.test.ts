@@ -19,10 +19,10 @@ t.test('SIGTERM under load: readiness says no first, nothing in flight fails, ex
   const dispatcher = new Agent({ connections: 8 })
   t.teardown(() => dispatcher.close())
   const answers: Record<string, number> = {}
-  let told = false // as a load balancer is, by the readiness probe
+  const balancer = { told: false } // by the readiness probe
   const caller = async (n: number) => {
     const headers = { authorization: `Bearer ${signUserToken(jwtSecret, { sub: `user${n}` })}` }
-    while (!told) {
+    while (!balancer.told) {
       try {
         const { statusCode, body } = await request(`${service.url}/api/v1/voice-sessions/active`, { dispatcher, headers })
         await body.dump()
@@ -43,7 +43,7 @@ t.test('SIGTERM under load: readiness says no first, nothing in flight fails, ex
   t.match(await readiness.json(), { status: 'draining' })
   const last = await fetch(`${service.url}/livez`)
   t.equal(last.headers.get('connection'), 'close', 'kept connections are let go, so that none is cut off later')
-  told = true
+  balancer.told = true
   t.equal((await fetch(`${service.url}/livez`)).status, 200)
   t.equal(await stopped, 0)
   t.ok(performance.now() - began < 10_000)
