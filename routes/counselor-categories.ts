@@ -27,7 +27,7 @@ const Id = Type.Object({ id })
 const counselorCategories: FastifyPluginAsyncTypebox = async (app) => {
   app.addHook('onRequest', app.authenticate)
 
-  app.get('/', {
+  app.get('', {
     schema: {
       operationId: 'listCounselorCategories',
       tags,
@@ -49,7 +49,7 @@ const counselorCategories: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async (request) => app.categories.get(request, request.params.id))
 
-  app.post('/', {
+  app.post('', {
     schema: {
       operationId: 'createCounselorCategory',
       tags,

@@ -35,6 +35,7 @@ t.test('every operation has an id, a summary, a description, a tag and documente
 t.test('bearer tokens are declared, and operators\' routes are not in it', async (t) => {
   t.same(document.security, [{ bearer: [] }])
   t.match(document.components.securitySchemes.bearer, { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' })
+  t.notOk(Object.keys(document.paths).some((path) => path.endsWith('/')), 'no path ends with a slash')
   t.notOk(Object.keys(document.paths).some((path) => /livez|readyz|metrics|docs/.test(path)))
 })
 
