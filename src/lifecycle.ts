@@ -48,9 +48,6 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
   const now = () => new Date(clock.now())
   const later = (ms: number) => new Date(clock.now() + ms)
 
-  /** Until when a token of this session could still open a server that lets it in (D1). */
-  const watchUntil = (session: Session) => new Date(Math.max(session.expires_at.getTime() + 60_000, clock.now() + REFRESHED_TOKEN_LIFE))
-
   return {
     /**
      * Ends a session: row to `ending`, room deleted, row to `ended`. Whatever fails in between, the reconciler finishes.
@@ -69,7 +66,7 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
         await store.release([{ id: ending.id, check_no: ending.check_no, next_check_at: later(1000) }]).then(wake, () => {})
         throw error
       }
-      const over = await store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending), next_check_at: lookAfterEnd(now(), now()) ?? null }, deadline)
+      const over = await store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending, now()), next_check_at: lookAfterEnd(now(), now()) ?? null }, deadline)
       if (over) metrics.ended(over)
       return over
     },
@@ -125,11 +122,16 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
   function ended (session: Session, stays: Parameters<typeof whyGone>[0], reason: EndReason, by: string, livekitId?: string) {
     const at = now()
     return {
-      session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, watch_until: watchUntil(session), next_check_at: lookAfterEnd(at, at) ?? null },
+      session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, watch_until: watchUntil(session, at), next_check_at: lookAfterEnd(at, at) ?? null },
       stays: stays.filter((stay) => !stay.left_at).map((stay) => ({ ...stay, left_at: at, with_room: true })),
       events: [{ at, type: 'session.ended' as const, actor: by, data: { reason }, livekit_id: livekitId }]
     }
   }
+}
+
+/** Until when a token of this session, or one refreshed up to `now`, could still open a server that lets it in (D1). */
+export function watchUntil (session: Session, now: Date): Date {
+  return new Date(Math.max(session.expires_at.getTime() + 60_000, now.getTime() + REFRESHED_TOKEN_LIFE))
 }
 
 /** The next look at the room of a session that ended at `endedAt`; undefined when all have been. */

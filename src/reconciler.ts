@@ -1,9 +1,9 @@
 // The pass that repairs: looks at every session that is due and makes record and room agree (D6).
 import type { FastifyBaseLogger } from 'fastify'
-import { lookAfterEnd, type Clock, type Lifecycle } from './lifecycle.ts'
+import { lookAfterEnd, watchUntil, type Clock, type Lifecycle } from './lifecycle.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import type { Mode, ModeName } from './modes.ts'
-import { observe, present, type Participant } from './presence.ts'
+import { observe, type Participant } from './presence.ts'
 import type { Session, SessionStore } from './store.ts'
 import { watchAgent, type WatchdogLimits } from './watchdog.ts'
 
@@ -96,8 +96,8 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
       else if (session.expires_at.getTime() <= clock.now()) await end(session, 'max_duration', correct)
       else {
         const participants = await livekit.listParticipants(session.room_name)
-        if (present(participants).length === 0) empty.push(session)
-        if (participants.length > 0) await attend(session, participants, release, correct)
+        if (participants.length === 0) empty.push(session)
+        else await attend(session, participants, release, correct)
       }
     }))
     await each(chunks(empty, NAMES), IN_FLIGHT, async (batch) => {
@@ -131,8 +131,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
         await livekit.deleteRoom(session.room_name)
         correct('revived')
         // Whoever was let in got a refreshed token: watch on until that is dead too.
-        const until = new Date(Math.max(session.watch_until?.getTime() ?? 0, clock.now() + 11 * 60_000))
-        await store.change({ id: session.id, check_no: session.check_no }, () => ({ session: { watch_until: until } }))
+        await store.change({ id: session.id, check_no: session.check_no }, () => ({ session: { watch_until: watchUntil(session, new Date(clock.now())) } }))
         return release(session, later(SOON))
       }
       const watched = revives() && session.watch_until && session.watch_until.getTime() > clock.now()

@@ -16,7 +16,7 @@ export type Trouble =
   /** The process dies after the call was done: it never returns. */
   | 'crash after'
 
-interface Room { sid: string, createdAt: number, emptyTimeout: number, departureTimeout: number, leftAt: number | undefined, participants: Map<string, Participant>, agentsOnTheWay: number }
+interface Room { sid: string, createdAt: number, emptyTimeout: number, departureTimeout: number, leftAt: number | undefined, participants: Map<string, Participant> }
 
 export function createWorld (clock: { now: () => number }) {
   const rooms = new Map<string, Room>()
@@ -104,7 +104,7 @@ export function createWorld (clock: { now: () => number }) {
       createRoom: (spec: { name: string, emptyTimeout: number, departureTimeout: number, agentName: string }) => call(() => {
         let room = rooms.get(spec.name)
         if (!room) {
-          room = { sid: `RM_${++count}`, createdAt: clock.now(), emptyTimeout: spec.emptyTimeout, departureTimeout: spec.departureTimeout, leftAt: undefined, participants: new Map(), agentsOnTheWay: 0 }
+          room = { sid: `RM_${++count}`, createdAt: clock.now(), emptyTimeout: spec.emptyTimeout, departureTimeout: spec.departureTimeout, leftAt: undefined, participants: new Map() }
           rooms.set(spec.name, room)
           tell('room_started', spec.name, room)
           sendAgent(spec.name, room)
