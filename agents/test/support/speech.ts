@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { answers, freePort, start, until } from './processes.ts'
 
-const FOLDER = join(import.meta.dirname, '../..')
+/** The folder of this package. */
+export const FOLDER = join(import.meta.dirname, '../..')
 const REQUIREMENTS = ['whisper/requirements.txt', 'tts/requirements.txt'].map((file) => join(FOLDER, file))
 const run = promisify(execFile)
 
@@ -50,8 +51,8 @@ export async function startSpeech () {
     env: { STT_BASE_URL: `${urls.stt}/v1`, TTS_BASE_URL: `${urls.tts}/v1` },
     /** Speaks a text: samples at 24 kHz. */
     speak: (text: string) => speak(urls.tts, text),
-    /** Recognises samples of 24 kHz. */
-    recognise: (samples: Int16Array) => recognise(urls.stt, samples),
+    /** Recognises samples, of 24 kHz when nothing else is said. */
+    recognise: (samples: Int16Array, rate = 24_000) => recognise(urls.stt, samples, rate),
     output: () => whisper.output() + tts.output(),
     async stop () {
       await Promise.all([whisper.stop(5000), tts.stop(5000)])
@@ -71,10 +72,10 @@ async function speak (url: string, text: string): Promise<Int16Array> {
   return new Int16Array(await response.arrayBuffer())
 }
 
-async function recognise (url: string, samples: Int16Array): Promise<string> {
+async function recognise (url: string, samples: Int16Array, rate: number): Promise<string> {
   const form = new FormData()
   form.set('model', 'whisper-1')
-  form.set('file', new Blob([wav(samples, 24_000)]), 'audio.wav')
+  form.set('file', new Blob([wav(samples, rate)]), 'audio.wav')
   const response = await fetch(`${url}/v1/audio/transcriptions`, { method: 'POST', body: form })
   if (!response.ok) throw new Error(`Whisper server: ${response.status} ${await response.text()}`)
   return ((await response.json()) as { text: string }).text
@@ -97,6 +98,29 @@ export function wav (samples: Int16Array, rate: number): Buffer<ArrayBuffer> {
   header.write('data', 36)
   header.writeUInt32LE(bytes, 40)
   return Buffer.concat([header, Buffer.from(samples.buffer, samples.byteOffset, bytes)])
+}
+
+/** Samples at another rate, between two of them on the straight line. */
+export function resampled (samples: Int16Array, from: number, to: number): Int16Array {
+  return Int16Array.from({ length: Math.floor(samples.length * to / from) }, (_, i) => {
+    const place = i * from / to
+    const [before, after] = [samples[Math.floor(place)]!, samples[Math.ceil(place)] ?? 0]
+    return before + (after - before) * (place % 1)
+  })
+}
+
+/** Samples with white noise on them, the same on every run; `level` is its deviation, 1 being full scale. */
+export function noisy (samples: Int16Array, level: number): Int16Array {
+  let seed = 1
+  const random = () => {
+    // The generator of Numerical Recipes.
+    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0
+    return (seed + 1) / 2 ** 32
+  }
+  return samples.map((sample) => {
+    const normal = Math.sqrt(-2 * Math.log(random())) * Math.cos(2 * Math.PI * random())
+    return Math.max(-32_768, Math.min(32_767, sample + normal * level * 32_767))
+  })
 }
 
 /** Lower-case words of a text, digits spelled as the recogniser might write them. */
