@@ -13,14 +13,15 @@ export const FOLDER = join(import.meta.dirname, '../..')
 const REQUIREMENTS = ['whisper/requirements.txt', 'tts/requirements.txt'].map((file) => join(FOLDER, file))
 const run = promisify(execFile)
 
-/** The Python of an environment with both requirement files installed; made on first use (about a minute). */
-export async function pythonForSpeech (): Promise<string> {
+/** The Python of an environment with both requirement files installed; made on first use (half a minute), which `installing` is told. */
+export async function pythonForSpeech (installing: (folder: string) => void = () => {}): Promise<string> {
   const hash = createHash('sha256')
   for (const file of REQUIREMENTS) hash.update(readFileSync(file))
   const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'livekit-sessions')
   const folder = join(cache, `speech-${hash.digest('hex').slice(0, 12)}`)
   const python = join(folder, 'bin/python')
   if (existsSync(python)) return python
+  installing(folder)
 
   // Made beside its place and moved there when whole, so that a run that was cut off leaves nothing half-made.
   const making = `${folder}.${process.pid}`
