@@ -10,6 +10,10 @@ export interface Prompt {
   instructions: string
   /** What the agent says first; empty: it waits to be spoken to. */
   greeting: string
+  /** What it says when it could not hear or think; empty: nothing. */
+  apology: string
+  /** What it says when a tool takes long; empty: nothing. */
+  waiting: string
 }
 
 /**
@@ -19,7 +23,7 @@ export interface Prompt {
 export function voicePrompt (agentType: AgentType, folder = FOLDER): Prompt {
   const shared = readPrompt(join(folder, 'voice', 'shared.md'))
   const own = readPrompt(join(folder, 'voice', `${agentType}.md`))
-  return { greeting: own.greeting, instructions: `${own.instructions}\n\n${shared.instructions}` }
+  return { ...shared, greeting: own.greeting, instructions: `${own.instructions}\n\n${shared.instructions}` }
 }
 
 /** Reads what the avatar is told when its counselor category has no prompt. The greeting is an instruction: the model words it. */
@@ -27,11 +31,11 @@ export function avatarPrompt (folder = FOLDER): Prompt {
   return readPrompt(join(folder, 'avatar', 'default.md'))
 }
 
-/** A head between two lines of three dashes, `greeting: ...` in it, then the instructions. The head may be missing. */
+/** A head between two lines of three dashes, a line for each thing to be said (`greeting: ...`), then the instructions. The head may be missing. */
 export function parsePrompt (text: string): Prompt {
   const [, head = '', body = ''] = /^(?:---\n([^]*?)\n---\n)?([^]*)$/.exec(text.replaceAll('\r\n', '\n')) ?? []
-  const greeting = /^greeting:(.*)$/m.exec(head)?.[1]?.trim() ?? ''
-  return { greeting, instructions: body.trim() }
+  const said = (what: string) => new RegExp(`^${what}:(.*)$`, 'm').exec(head)?.[1]?.trim() ?? ''
+  return { greeting: said('greeting'), apology: said('apology'), waiting: said('waiting'), instructions: body.trim() }
 }
 
 function readPrompt (file: string): Prompt {

@@ -2,6 +2,7 @@
 
 export type AvatarState = 'starting' | 'ready' | 'failed'
 export type ToolOutcome = 'ok' | 'error' | 'refused' | 'unavailable'
+export type Part = 'stt' | 'llm' | 'tts'
 
 export type Report =
   /** Sent before the room is entered: from here on a crash leaves a ghost behind. */
@@ -10,6 +11,8 @@ export type Report =
   | { type: 'left' }
   | { type: 'avatar', state: AvatarState }
   | { type: 'tool', server: string, outcome: ToolOutcome }
+  /** A part of the conversation did not work for one turn. */
+  | { type: 'failure', part: Part }
   /** Seconds from the end of the user's speech to the agent's, as the framework counts them. */
   | { type: 'answer', seconds: number }
 

@@ -61,6 +61,7 @@ export function createSupervisor ({ log, metrics, removeGhost }: SupervisorOptio
       case 'entering': job.call = report; break
       case 'left': job.left = true; break
       case 'tool': metrics.toolCalls.inc({ server: report.server, outcome: report.outcome }); break
+      case 'failure': metrics.failures.inc({ part: report.part }); break
       case 'answer': metrics.answers.observe(report.seconds); break
       case 'avatar':
         job.avatar = report.state

@@ -1,33 +1,50 @@
 // The voice agent: hears (VAD, Whisper), thinks (a language model, MCP tools), speaks (a speech server).
 import { inference, llm, voice } from '@livekit/agents'
-import * as openai from '@livekit/agents-plugin-openai'
 import { RoomEvent } from '@livekit/rtc-node'
 import { ifConversing, isUser, whenUserJoins, type Call } from './call.ts'
 import type { VoiceConfig } from './config.ts'
 import { mcpToolsets } from './mcp/tools.ts'
+import { createParts } from './parts.ts'
 import { voicePrompt } from './prompts.ts'
-import { report } from './reports.ts'
+import { report, type Part } from './reports.ts'
 import { silenceHost } from './silence-host.ts'
 
 /** Longest text message taken from a user, in characters. */
 const MAX_TEXT = 2000
 
-const PATIENCE = { maxRetry: 2, retryIntervalMs: 500, timeoutMs: 10_000 }
-
 /** Serves one call until its room closes or its user stays away. */
 export async function runVoice (call: Call, config: VoiceConfig): Promise<void> {
   const { ctx, log, metadata } = call
   const agentType = metadata.mode === 'voice' ? metadata.agent_type : 'general'
-  const { instructions, greeting } = voicePrompt(agentType, config.PROMPTS_DIR)
-  const session = createSession(config)
+  const { instructions, greeting, apology, waiting } = voicePrompt(agentType, config.PROMPTS_DIR)
+  const session = new voice.AgentSession({
+    ...createParts(config, (error) => failed('stt', error)),
+    turnHandling: {
+      // The bundled model on this machine; without the version, development mode would ask LiveKit Cloud.
+      turnDetection: new inference.TurnDetector({ version: 'v1-mini' }),
+      interruption: { mode: 'vad', minDuration: 200 }
+    },
+    // Browsers cancel echo; the default of 3 s would lose what is said into the agent's first words.
+    aecWarmupDuration: null
+  })
   silenceHost(session)
+
+  /** A part of the conversation has failed for this turn: said to the user, as long as there is a voice to say it. */
+  function failed (part: Part, error: unknown): void {
+    log.warn({ part, reason: reasonOf(error) }, 'a part of the conversation failed')
+    report({ type: 'failure', part })
+    if (part !== 'tts' && apology) ifConversing(() => session.say(apology, { addToChatCtx: false }))
+  }
 
   session.on(voice.AgentSessionEventTypes.Close, ({ reason }) => {
     log.info({ reason }, 'conversation closed')
     // Also when a part has failed for good: the agent leaves, and the service brings another.
     ctx.shutdown(reason)
   })
-  session.on(voice.AgentSessionEventTypes.Error, ({ error }) => log.warn({ part: partOf(error) }, 'a part of the conversation failed'))
+  session.on(voice.AgentSessionEventTypes.Error, ({ error }) => {
+    const { type, error: cause } = error as { type?: string, error?: unknown }
+    failed(type === 'tts_error' ? 'tts' : 'llm', cause ?? error)
+  })
   session.on(voice.AgentSessionEventTypes.ConversationItemAdded, ({ item }) => {
     if (item.type !== 'message' || item.role !== 'assistant') return
     const seconds = item.metrics?.e2eLatency
@@ -41,7 +58,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
     ifConversing(() => session.interrupt())
   })
 
-  const agent = new voice.Agent({ instructions, tools: [endCall(call), ...mcpToolsets(config.mcpServers, agentType, log)] })
+  const agent = new voice.Agent({ instructions, tools: [endCall(call), ...mcpToolsets(config.mcpServers, agentType, log, waiting)] })
   await session.start({
     agent,
     room: ctx.room,
@@ -60,22 +77,6 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   if (greeting) whenUserJoins(call, () => ifConversing(() => session.say(greeting, { allowInterruptions: true })))
 }
 
-function createSession (config: VoiceConfig): voice.AgentSession {
-  return new voice.AgentSession({
-    stt: new openai.STT({ baseURL: config.STT_BASE_URL, apiKey: config.STT_API_KEY, model: config.STT_MODEL, language: config.STT_LANGUAGE, useRealtime: false }),
-    llm: new openai.LLM({ baseURL: config.LLM_BASE_URL, apiKey: config.LLM_API_KEY, model: config.LLM_MODEL }),
-    tts: new openai.TTS({ baseURL: config.TTS_BASE_URL, apiKey: config.TTS_API_KEY, model: config.TTS_MODEL, voice: config.TTS_VOICE as 'alloy' }),
-    turnHandling: {
-      // The bundled model on this machine; without the version, development mode would ask LiveKit Cloud.
-      turnDetection: new inference.TurnDetector({ version: 'v1-mini' }),
-      interruption: { mode: 'vad', minDuration: 200 }
-    },
-    // Browsers cancel echo; the default of 3 s would lose what is said into the agent's first words.
-    aecWarmupDuration: null,
-    connOptions: { sttConnOptions: PATIENCE, llmConnOptions: PATIENCE, ttsConnOptions: PATIENCE }
-  })
-}
-
 /** The tool with which the agent hangs up after a goodbye. */
 function endCall (call: Call) {
   return llm.tool({
@@ -89,6 +90,9 @@ function endCall (call: Call) {
   })
 }
 
-function partOf (error: unknown): string {
-  return String((error as { type?: string }).type ?? (error as Error).name)
+/** What went wrong, for the log: a status, or the innermost error's code or text. Not the text of an answer: it may hold what was said. */
+function reasonOf (error: unknown): string {
+  const { status, statusCode = status, cause, code, message } = error as { status?: number, statusCode?: number, cause?: unknown, code?: string, message?: string }
+  if (statusCode && statusCode > 0) return `status ${statusCode}`
+  return cause ? reasonOf(cause) : code ?? message ?? String(error)
 }

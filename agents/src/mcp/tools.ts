@@ -7,22 +7,24 @@ import { createMcpClient, ToolCallError, type McpTool } from './client.ts'
 import { allowedTools, type McpServer } from './config.ts'
 
 /** Milliseconds a tool may take before the agent says that it is on it. */
-const FILLER_AFTER = 1500
-const FILLER = 'One moment, I am looking that up.'
+const WAITING_AFTER = 1500
 
-/** One toolset per server that this agent type may use anything of. A tool name belongs to the first server that is allowed to offer it. */
-export function mcpToolsets (servers: McpServer[], agentType: AgentType | 'avatar', log: Logger): llm.Toolset[] {
+/**
+ * One toolset per server that this agent type may use anything of. A tool name belongs to the first server that is allowed to offer it.
+ * @param waiting what an agent with a voice of its own says when a tool takes long.
+ */
+export function mcpToolsets (servers: McpServer[], agentType: AgentType | 'avatar', log: Logger, waiting = ''): llm.Toolset[] {
   const taken = new Set<string>()
   const toolsets: llm.Toolset[] = []
   for (const server of servers) {
     const allowed = new Set([...allowedTools(server, agentType)].filter((name) => !taken.has(name)))
     for (const name of allowed) taken.add(name)
-    if (allowed.size > 0) toolsets.push(toolset(server, allowed, log))
+    if (allowed.size > 0) toolsets.push(toolset(server, allowed, log, waiting))
   }
   return toolsets
 }
 
-function toolset (server: McpServer, allowed: Set<string>, log: Logger): llm.Toolset {
+function toolset (server: McpServer, allowed: Set<string>, log: Logger, waiting: string): llm.Toolset {
   let update: ((tools: McpTool[]) => void) | undefined
   const client = createMcpClient({
     server,
@@ -48,8 +50,7 @@ function toolset (server: McpServer, allowed: Set<string>, log: Logger): llm.Too
       // The framework takes a JSON schema as it is, its types know only zod.
       parameters: inputSchema as never,
       async execute (args: Record<string, unknown>, { ctx, abortSignal }) {
-        // Only an agent with a voice of its own can say something while the model waits.
-        const filler = ctx.session.tts && setTimeout(() => ctx.session.say(FILLER, { addToChatCtx: false }), FILLER_AFTER)
+        const filler = setTimeout(() => { if (waiting) ctx.session.say(waiting, { addToChatCtx: false }) }, WAITING_AFTER)
         try {
           return await client.call(name, args, abortSignal)
         } catch (error) {

@@ -15,6 +15,8 @@ export interface StageOptions {
   /** Members of the server's MCP configuration. */
   mcp?: Record<string, unknown>
   livekit?: Parameters<typeof startLiveKit>[0]
+  /** Puts something between the worker and STT_BASE_URL, LLM_BASE_URL and TTS_BASE_URL: gets their addresses, gives others. */
+  through? (urls: Record<string, string>): Promise<Record<string, string>>
 }
 
 /** Starts everything but the service. */
@@ -22,10 +24,11 @@ export async function startStage (options: StageOptions = {}) {
   const [livekit, speech, model, mcp] = await Promise.all([
     startLiveKit(options.livekit), startSpeech(), startLanguageModel(options.script ?? weatherScript), startMcpServer()
   ])
+  const urls = { ...speech.env, LLM_BASE_URL: model.env.LLM_BASE_URL }
   const env = {
     ...livekit.env,
-    ...speech.env,
     ...model.env,
+    ...await options.through?.(urls) ?? urls,
     MCP_TEST_TOKEN: TOKEN,
     MCP_CONFIG: JSON.stringify({
       servers: [{
