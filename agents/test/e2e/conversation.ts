@@ -131,3 +131,28 @@ test('a spoken conversation', async (t) => {
   assert.equal((await service.status('user-1', session.roomName)).status, 404)
   await caller.leave()
 })
+
+test('two calls at once are two conversations', async () => {
+  const { livekit, service, speech, worker } = stage
+  await until('the pool is warm', async () => (await worker.health()).idle_processes >= 2, 20_000)
+  const question = await speech.speak('What is the weather in Paris today?')
+  const times: number[] = []
+  await Promise.all(['user-1', 'user-2'].map(async (user, i) => {
+    const session = await service.start(user)
+    const agent = await agentJoins(livekit, session.roomName)
+    const joined = performance.now()
+    const caller = await call(livekit, session.roomName, user, undefined, session.token)
+    await caller.hearsSilence(await caller.hears(joined))
+    assert.deepEqual(caller.others().map(({ identity }) => identity), [agent.identity])
+    await sleep(i * 1000)
+    const { endedAt } = await caller.say(question)
+    const sound = await caller.hears(endedAt)
+    const end = await caller.hearsSilence(sound, 900)
+    times.push(sound - endedAt)
+    assert.match((await speech.recognise(caller.recording(sound - 100, end + 300))).toLowerCase(), /snowy in paris/)
+    assert.deepEqual(caller.transcripts.filter(({ from }) => from === user).map(({ text }) => text.trim()).at(-1), 'What is the weather in Paris today?')
+    await service.end(user, session.roomName)
+    await caller.leave()
+  }))
+  printFigures('the same with two calls at once', times)
+})
