@@ -4,6 +4,7 @@ import { enterRoom, type Call } from './call.ts'
 import { loadConfig, type Config } from './config.ts'
 import { createLogger } from './log.ts'
 import { readMetadata } from './metadata.ts'
+import { report } from './reports.ts'
 
 /** Each agent is loaded only in the processes that serve it: an echo needs neither models nor MCP in its memory. */
 async function loadAgent (config: Config): Promise<(call: Call) => Promise<void>> {
@@ -25,6 +26,9 @@ async function loadAgent (config: Config): Promise<(call: Call) => Promise<void>
 
 const config = loadConfig(process.env)
 const run = await loadAgent(config)
+
+// What nobody catches (the sockets of the plugins throw here) is told by the main process, in its one line about the crash.
+process.on('uncaughtException', (error) => report({ type: 'crashing', reason: error.stack ?? String(error) }, () => process.exit(1)))
 
 export default defineAgent({
   async entry (ctx: JobContext) {

@@ -9,6 +9,8 @@ export type Report =
   | { type: 'entering', sessionId: string, requestId: string, jobId: string, roomName: string, identity: string }
   /** The room has been left in order: nothing to clean up whatever the process does now. */
   | { type: 'left' }
+  /** Nobody caught this error: the process ends. */
+  | { type: 'crashing', reason: string }
   | { type: 'avatar', state: AvatarState }
   | { type: 'tool', server: string, outcome: ToolOutcome }
   /** A part of the conversation did not work for one turn. */
@@ -19,9 +21,10 @@ export type Report =
 /** The framework ignores messages whose `case` it does not know. */
 const CASE = 'livekit-sessions'
 
-/** Sends a report to the main process; does nothing in a process that was not forked (tests). */
-export function report (message: Report): void {
-  if (process.connected) process.send?.({ case: CASE, report: message })
+/** Sends a report to the main process, then calls `sent`; does nothing else in a process that was not forked (tests). */
+export function report (message: Report, sent: () => void = () => {}): void {
+  if (process.connected) process.send?.({ case: CASE, report: message }, sent)
+  else sent()
 }
 
 /** The report in a message from a child process, if it is one. */

@@ -10,7 +10,7 @@ import { reportIn, type AvatarState, type Report } from './reports.ts'
 const PAUSES = [0, 500, 1500, 4000]
 
 type Entering = Extract<Report, { type: 'entering' }>
-interface Job { child: ChildProcess, call?: Entering, left: boolean, avatar?: AvatarState }
+interface Job { child: ChildProcess, call?: Entering, left: boolean, reason?: string, avatar?: AvatarState }
 
 export interface SupervisorOptions {
   log: Logger
@@ -50,9 +50,12 @@ export function createSupervisor ({ log, metrics, removeGhost }: SupervisorOptio
     child.once('exit', (code, signal) => {
       jobs.delete(job)
       countAvatars()
-      if (!job.call) return
+      if (!job.call) {
+        if (job.reason) log.error({ code, reason: job.reason }, 'idle process crashed')
+        return
+      }
       if (job.left) metrics.jobs.inc({ outcome: 'ended' })
-      else crashed(job.call, code, signal).catch((error) => log.error({ error }, 'cleaning up failed'))
+      else crashed(job.call, { code, signal, reason: job.reason }).catch((error) => log.error({ error }, 'cleaning up failed'))
     })
   }
 
@@ -60,6 +63,7 @@ export function createSupervisor ({ log, metrics, removeGhost }: SupervisorOptio
     switch (report.type) {
       case 'entering': job.call = report; break
       case 'left': job.left = true; break
+      case 'crashing': job.reason = report.reason; break
       case 'tool': metrics.toolCalls.inc({ server: report.server, outcome: report.outcome }); break
       case 'failure': metrics.failures.inc({ part: report.part }); break
       case 'answer': metrics.answers.observe(report.seconds); break
@@ -80,10 +84,10 @@ export function createSupervisor ({ log, metrics, removeGhost }: SupervisorOptio
     return count
   }
 
-  async function crashed (call: Entering, code: number | null, signal: string | null): Promise<void> {
+  async function crashed (call: Entering, how: { code: number | null, signal: string | null, reason?: string }): Promise<void> {
     const about = { session_id: call.sessionId, request_id: call.requestId, job_id: call.jobId }
     metrics.jobs.inc({ outcome: 'crashed' })
-    log.error({ ...about, code, signal }, 'job process crashed')
+    log.error({ ...about, ...how }, 'job process crashed')
     for (const [attempt, pause] of PAUSES.entries()) {
       await sleep(pause)
       try {

@@ -147,6 +147,34 @@ test('an avatar that dies in mid-call is noticed, and the agent goes on by voice
   await caller.leave()
 })
 
+test('the model\'s connection is cut in mid-call: it is made again, and when it cannot be, the agent leaves for the service to send another', async () => {
+  next = 'weather'
+  const session = await begin()
+  await becomes(session, 'ready')
+  const joined = performance.now()
+  const caller = await call(livekit, session.roomName, 'user-1')
+  await caller.hearsSilence(await caller.hears(joined))
+  const seen = realtime.events.length
+  realtime.drop()
+  await sleep(1000)
+  const { endedAt } = await caller.say(await speech.speak('What is the weather in Paris today?'))
+  const sound = await caller.hears(endedAt)
+  const end = await caller.hearsSilence(sound)
+  assert.match((await speech.recognise(caller.recording(sound - 100, end + 300))).toLowerCase(), /snowy in paris/)
+  assert.ok(realtime.events.slice(seen).some(({ session }) => session?.instructions?.includes('SECRET-PROMPT')), 'it has its prompt again')
+
+  realtime.drop(false)
+  const dropped = performance.now()
+  await until('the agent has left', async () => (await activeAgents(livekit, session.roomName)).length === 0, 30_000)
+  console.log(`the agent left ${Math.round(performance.now() - dropped)} ms after the model went away`)
+  const crashes = worker.lines().filter(({ level, session_id: id }) => level === 'error' && id === session.metadata.session_id)
+  assert.deepEqual(crashes.map(({ msg }) => msg), ['job process crashed'])
+  assert.match(String(crashes[0]!.reason), /Unexpected server response/)
+  realtime.drop(true)
+  await livekit.rooms.deleteRoom(session.roomName)
+  await caller.leave()
+})
+
 for (const [name, behaviour, limit] of [
   ['refuses the key', { status: 401 }, 5000],
   ['answers 500', { status: 500 }, 5000],

@@ -33,7 +33,8 @@ export interface RealtimeOptions {
 
 export async function startRealtime ({ apiKey, speak, answer }: RealtimeOptions) {
   const events: ClientEvent[] = []
-  const server = new WebSocketServer({ port: 0, host: '127.0.0.1', verifyClient: ({ req }: { req: { headers: { authorization?: string } } }) => req.headers.authorization === `Bearer ${apiKey}` })
+  let open = true
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1', verifyClient: ({ req }: { req: { headers: { authorization?: string } } }) => open && req.headers.authorization === `Bearer ${apiKey}` })
   await once(server, 'listening')
   server.on('connection', (socket) => serve(socket))
 
@@ -135,8 +136,13 @@ export async function startRealtime ({ apiKey, speak, answer }: RealtimeOptions)
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     /** What the agent sent, its audio left out. */
     events,
-    stop () {
+    /** Cuts every connection; `stays` is whether new ones are let in. */
+    drop (stays = true) {
+      open = stays
       for (const client of server.clients) client.terminate()
+    },
+    stop () {
+      this.drop(false)
       server.close()
     }
   }
