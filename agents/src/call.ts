@@ -5,13 +5,16 @@ import type { CommonConfig } from './config.ts'
 import type { Logger } from './log.ts'
 import type { Metadata } from './metadata.ts'
 import { report } from './reports.ts'
-import { PUBLISH_ON_BEHALF, createRoomApi, type RoomApi } from './rooms.ts'
+import { PUBLISH_ON_BEHALF, createRoomApi, removeGhost, type RoomApi } from './rooms.ts'
 
 /** Seconds on top of the room's own timeouts after which an agent leaves by itself: LiveKit should have closed the room before. */
 const GRACE = 5
 
 /** Seconds a room waits for its first user (the service's empty_timeout). */
 const EMPTY_TIMEOUT = 300
+
+/** Milliseconds a process without its worker may take to leave. */
+const LEAVING = 3000
 
 const AGENT_NAME = 'lk.agent.name'
 
@@ -39,14 +42,19 @@ export async function enterRoom (ctx: JobContext, metadata: Metadata, config: Co
     identity: ctx.info.acceptArguments.identity
   })
   ctx.addShutdownCallback(async () => report({ type: 'left' }))
-  // The main process is gone: leave at once, so that the service sees it and another worker can take over.
-  process.once('disconnect', () => {
-    log.warn('the worker is gone, leaving the room')
-    ctx.room.disconnect().finally(() => process.exit(1))
-  })
-
   // Only sound: an avatar's video is not for us to decode.
-  await ctx.connect(undefined, AutoSubscribe.AUDIO_ONLY)
+  const connecting = ctx.connect(undefined, AutoSubscribe.AUDIO_ONLY)
+  // The main process is gone: leave at once, so that the service sees it and another worker can take over.
+  process.once('disconnect', async () => {
+    log.warn('the worker is gone, leaving the room')
+    setTimeout(() => process.exit(1), LEAVING)
+    // Whoever exits while he is entering stays behind as a ghost, and so does an avatar without its agent.
+    await connecting.catch(() => {})
+    await removeGhost(rooms, metadata.room_name, ctx.info.acceptArguments.identity).catch(() => {})
+    await ctx.room.disconnect()
+    process.exit(1)
+  })
+  await connecting
   if (await anotherIsHere(ctx, rooms)) {
     log.warn('another agent of this name is in the room, leaving')
     ctx.shutdown('duplicate')

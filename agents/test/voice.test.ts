@@ -13,7 +13,7 @@ let stage: Stage
 before(async () => { stage = await startStage() })
 after(async () => { await stage?.stop() })
 
-test('greets, answers a spoken question with a tool, is interrupted, and is there when the user returns', async (t) => {
+test('greets, answers a spoken question with a tool, is there when the user returns, and hangs up after a goodbye', async (t) => {
   const { livekit, speech, worker } = stage
   const session = await startSession(livekit)
   const agent = await agentJoins(livekit, session.roomName)
@@ -35,19 +35,6 @@ test('greets, answers a spoken question with a tool, is interrupted, and is ther
     const heard = (await speech.recognise(caller.recording(sound - 100, end + 300))).toLowerCase()
     assert.match(heard, /snowy in paris/)
     assert.deepEqual(stage.mcp.calls.map(({ tool, args }) => ({ tool, args })), [{ tool: 'get_weather', args: { city: 'Paris' } }])
-  })
-
-  await t.test('falls silent when the user speaks', async () => {
-    const { endedAt } = await caller.say(await speech.speak('Please tell me a story.'))
-    const sound = await caller.hears(endedAt)
-    await sleep(Math.max(0, sound + 2500 - performance.now()))
-    const saying = caller.say(question)
-    const { startedAt } = await saying
-    const silent = await caller.hearsSilence(startedAt, 500)
-    console.log(`silent ${Math.round(silent - startedAt)} ms after the user began`)
-    assert.ok(silent - startedAt < 2000, `silent after ${silent - startedAt} ms`)
-    const again = await caller.hears(silent + 500)
-    await caller.hearsSilence(again)
   })
 
   await t.test('is there when the user returns', async () => {
@@ -85,7 +72,7 @@ test('greets, answers a spoken question with a tool, is interrupted, and is ther
 
   await t.test('counts answers and tool calls', async () => {
     const metrics = (await (await fetch(`${worker.url}/metrics`)).text()).split('\n')
-    assert.ok(metrics.includes('agents_tool_calls_total{server="test",outcome="ok"} 3'))
+    assert.ok(metrics.includes('agents_tool_calls_total{server="test",outcome="ok"} 2'))
     assert.ok(metrics.includes('agents_jobs_total{outcome="ended"} 1'))
     assert.ok(metrics.some((line) => /^agents_answer_seconds_count [1-9]/.test(line)))
   })

@@ -60,8 +60,8 @@ test('Whisper understands what a telephone and a studio send, and noise does not
   for (const rate of [8_000, 16_000, 48_000]) {
     assert.ok(await recognition(`${rate / 1000} kHz`, SENTENCES.slice(0, 6), rate, (samples) => resampled(samples, RATE, rate)) > 95)
   }
-  assert.ok(await recognition('noise at -40 dB', SENTENCES, RATE, (samples) => noisy(samples, 0.01)) > 95)
-  assert.ok(await recognition('noise at -30 dB', SENTENCES, RATE, (samples) => noisy(samples, 0.03)) > 80)
+  assert.ok(await recognition('noise at -40 dB', SENTENCES.slice(0, 6), RATE, (samples) => noisy(samples, 0.01)) > 95)
+  assert.ok(await recognition('noise at -30 dB', SENTENCES.slice(0, 6), RATE, (samples) => noisy(samples, 0.03)) > 80)
 })
 
 test('an agent is there soon after the start', async () => {
