@@ -2,6 +2,7 @@
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import createError from '@fastify/error'
 import { request } from 'undici'
+import { retryAfter } from './problem.ts'
 
 const KeysUnavailable = createError('KEYS_UNAVAILABLE', 'The keys of the users\' tokens could not be fetched.', 503)
 
@@ -70,7 +71,7 @@ export function createJwks ({ url, timeout = 1500, maxAge = 600_000, cooldown = 
       }
       await refresh()
       const pem = pick()
-      if (!pem && failure !== undefined) throw Object.assign(new KeysUnavailable({ cause: failure }), { headers: { 'retry-after': String(Math.ceil(cooldown / 1000)) } })
+      if (!pem && failure !== undefined) throw retryAfter(new KeysUnavailable({ cause: failure }), Math.ceil(cooldown / 1000))
       return pem
     }
   }

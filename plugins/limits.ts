@@ -3,6 +3,7 @@ import createError from '@fastify/error'
 import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { withDetails } from './problem.ts'
 import { connectRedis } from './redis.ts'
 
 const RateLimited = createError('RATE_LIMITED', 'Too many requests. Wait before the next one.', 429)
@@ -22,7 +23,7 @@ export function clientAddress ({ ip }: FastifyRequest): string {
  */
 export function tooManyRequests (limit: number, wait: number): Error {
   const seconds = Math.max(1, Math.ceil(wait / 1000))
-  return Object.assign(new RateLimited(), {
+  return withDetails(new RateLimited(), {
     members: { retry_after: seconds, limit },
     headers: { 'retry-after': String(seconds), 'ratelimit-limit': String(limit), 'ratelimit-remaining': '0', 'ratelimit-reset': String(seconds) }
   })

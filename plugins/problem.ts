@@ -29,6 +29,16 @@ export interface Failure {
   context?: Record<string, unknown>
 }
 
+/** Adds what the problem document, the response headers or the log line need beyond the error's own text. */
+export function withDetails<T extends Error> (error: T, details: Pick<Failure, 'members' | 'headers' | 'context'>): T {
+  return Object.assign(error, details)
+}
+
+/** The same for what may be tried again after `seconds`: RFC 9110 section 10.2.3. */
+export function retryAfter<T extends Error> (error: T, seconds: number, members: Record<string, unknown> = {}): T {
+  return withDetails(error, { members: { retry_after: seconds, ...members }, headers: { 'retry-after': String(seconds) } })
+}
+
 /** What is said when there are no words of our own: nothing that a client sent, nothing internal. */
 export const details: Record<number, string> = {
   400: 'The request is not valid.',

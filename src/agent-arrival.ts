@@ -1,6 +1,7 @@
 // Waiting for the agent of a room that is of no use without one (B6): LiveKit accepts a dispatch that no worker takes, without a word.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { present, type Participant } from './presence.ts'
+import type { Participant } from '../plugins/livekit/participants.ts'
+import { present } from './presence.ts'
 
 const POLL = 100 // ms
 

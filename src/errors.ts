@@ -26,13 +26,3 @@ export const BadCursor = createError('BAD_CURSOR', 'The cursor is not one of thi
 export const CategoryNotFound = createError('CATEGORY_NOT_FOUND', 'Counselor category not found or disabled', 404)
 /** A session that needs its agent did not get one (B6); the cause says which of the two it was. */
 export const AgentDidNotCome = createError('AGENT_DID_NOT_COME', 'The agent did not come', 500)
-
-/** Adds what the problem document, the response headers or the log line need beyond the error's own text. */
-export function withDetails<T extends Error> (error: T, details: { members?: Record<string, unknown>, headers?: Record<string, string>, context?: Record<string, unknown> }): T {
-  return Object.assign(error, details)
-}
-
-/** The same for what may be tried again after `seconds`: RFC 9110 section 10.2.3. */
-export function retryAfter<T extends Error> (error: T, seconds: number, members: Record<string, unknown> = {}): T {
-  return withDetails(error, { members: { retry_after: seconds, ...members }, headers: { 'retry-after': String(seconds) } })
-}

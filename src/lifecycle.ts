@@ -1,6 +1,7 @@
 // What LiveKit's events and the end of a session do to it: close what somebody ends, bury what is gone, hear what LiveKit tells.
+import type { Participant } from '../plugins/livekit/participants.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
-import { observe, whyGone, type Participant, type Report } from './presence.ts'
+import { observe, whyGone, type Report } from './presence.ts'
 import type { EndReason, Session, SessionStore } from './store.ts'
 import { roomLimits } from './modes.ts'
 

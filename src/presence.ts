@@ -1,16 +1,6 @@
 // Who is in a room, and what a report about it (a webhook, a look) changes in the record of the session: pure functions.
+import type { Participant } from '../plugins/livekit/participants.ts'
 import type { Change, Session, SessionEvent, Stay } from './store.ts'
-
-/** A participant as LiveKit lists it, or as a webhook tells of it. */
-export interface Participant {
-  sid: string
-  identity: string
-  /** STANDARD (a user), AGENT, EGRESS (a recorder), INGRESS, SIP. */
-  kind: string
-  state: string
-  joinedAt: Date
-  attributes: Record<string, string>
-}
 
 // The avatar publishes on behalf of its agent: it is not counted beside it.
 const isAvatar = ({ attributes }: Pick<Participant, 'attributes'>) => attributes['lk.publish_on_behalf'] !== undefined

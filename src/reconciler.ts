@@ -1,9 +1,10 @@
 // The pass that repairs: looks at every session that is due and makes record and room agree (D6).
 import type { FastifyBaseLogger } from 'fastify'
+import type { Participant } from '../plugins/livekit/participants.ts'
 import { lookAfterEnd, watchUntil, type Clock, type Lifecycle } from './lifecycle.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import type { Mode, ModeName } from './modes.ts'
-import { observe, type Participant } from './presence.ts'
+import { observe } from './presence.ts'
 import type { Session, SessionStore } from './store.ts'
 import { watchAgent, type WatchdogLimits } from './watchdog.ts'
 

@@ -1,5 +1,6 @@
 // Whether an agent has to be sent for, sent away, or given up (D2): one pure decision.
-import { present, type Participant } from './presence.ts'
+import type { Participant } from '../plugins/livekit/participants.ts'
+import { present } from './presence.ts'
 import type { Session } from './store.ts'
 
 export interface WatchdogLimits {

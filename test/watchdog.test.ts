@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap'
 import { joinRoom } from '../dev/participant.ts'
 import { startTestWorker, type Behaviour } from '../dev/test-worker.ts'
-import type { Participant } from '../src/presence.ts'
+import type { Participant } from '../plugins/livekit/participants.ts'
 import type { Session } from '../src/store.ts'
 import { watchAgent } from '../src/watchdog.ts'
 import { eventually, listening } from './helper.ts'

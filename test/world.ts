@@ -1,6 +1,6 @@
 // A LiveKit for the model of a session's life: rooms in memory that follow the test's clock, and whose calls fail as told.
 import type { LiveKitEvent } from '../src/lifecycle.ts'
-import type { Participant } from '../src/presence.ts'
+import type { Participant } from '../plugins/livekit/participants.ts'
 
 export type Trouble =
   /** The call is done and answered. */

@@ -1,6 +1,7 @@
 // One way to ask PostgreSQL: bounded in time, and every failure translated to a coded error.
 import createError from '@fastify/error'
 import pg from 'pg'
+import { retryAfter } from '../problem.ts'
 
 /** PostgreSQL is away, overloaded or too slow: nothing was decided, try again. */
 export const DatabaseUnavailable = createError('DATABASE_UNAVAILABLE', 'The service is not available right now. Try again later.', 503)
@@ -77,5 +78,5 @@ function translate (error: unknown): unknown {
     ? /timeout|terminated|Connection|ended/i.test(message ?? '') // pg's own errors have no code
     : away.test(code) || /^E[A-Z]+$/.test(code)
   if (!unavailable) return error
-  return Object.assign(new DatabaseUnavailable({ cause: error }), { headers: { 'retry-after': '1' }, members: { retry_after: 1 } })
+  return retryAfter(new DatabaseUnavailable({ cause: error }), 1)
 }

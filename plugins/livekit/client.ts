@@ -4,7 +4,7 @@ import { circuitBreaker, ConsecutiveBreaker, handleWhen } from 'cockatiel'
 import { ParticipantInfo_Kind as Kind } from '@livekit/protocol'
 import { AccessToken, AgentDispatchClient, RoomServiceClient, TrackSource } from 'livekit-server-sdk'
 import { Counter, Histogram, type Registry } from 'prom-client'
-import { toParticipant, type RoomParticipant } from './participants.ts'
+import { toParticipant, type Participant } from './participants.ts'
 import { isOutage, LiveKitFailed, NO_TIME_LEFT, statusOf, toLiveKitError } from './errors.ts'
 import { createServiceTokens } from './service-token.ts'
 import { createTransport, through, type Rpc } from './transport.ts'
@@ -141,7 +141,7 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
     },
 
     /** Who is in the room. A room that does not exist answers like an empty one: `findRooms` tells them apart. */
-    async listParticipants (name: string, deadline = anytime()): Promise<RoomParticipant[]> {
+    async listParticipants (name: string, deadline = anytime()): Promise<Participant[]> {
       const list = await call('ListParticipants', rooms, deadline, true, (client) => client.listParticipants(name))
       return list.map(toParticipant)
     },

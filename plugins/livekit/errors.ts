@@ -2,6 +2,7 @@
 import createError from '@fastify/error'
 import { BrokenCircuitError } from 'cockatiel'
 import { ServerError } from 'livekit-server-sdk'
+import { retryAfter } from '../problem.ts'
 
 /** LiveKit was asked and did not do it: answered 500 with a generic text (A8.2). */
 export const LiveKitFailed = createError('LIVEKIT_FAILED', 'LiveKit did not answer as it should', 500)
@@ -41,7 +42,7 @@ const neverConnected = new Set([NO_TIME_LEFT, 'ECONNREFUSED', 'ENOTFOUND', 'EAI_
  */
 export function toLiveKitError (error: unknown, method: string): LiveKitError {
   if (error instanceof BrokenCircuitError) {
-    return Object.assign(new LiveKitUnavailable(), { outcome: 'not_sent' as const, context: { method }, headers: { 'retry-after': '1' }, members: { retry_after: 1 } })
+    return Object.assign(retryAfter(new LiveKitUnavailable(), 1), { outcome: 'not_sent' as const, context: { method } })
   }
   const status = statusOf(error)
   if (status !== undefined) {

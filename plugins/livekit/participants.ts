@@ -1,11 +1,11 @@
 // LiveKit's participants in the words of the service.
 import { DisconnectReason, ParticipantInfo_Kind as Kind, ParticipantInfo_State as State, type ParticipantInfo } from '@livekit/protocol'
 
-/** A participant as LiveKit lists it. */
-export interface RoomParticipant {
+/** A participant as LiveKit lists it, or as a webhook tells of it. */
+export interface Participant {
   sid: string
   identity: string
-  /** STANDARD, AGENT, EGRESS, INGRESS, SIP. */
+  /** STANDARD (a user), AGENT, EGRESS (a recorder), INGRESS, SIP. */
   kind: string
   /** JOINING, JOINED, ACTIVE, DISCONNECTED. */
   state: string
@@ -13,7 +13,7 @@ export interface RoomParticipant {
   attributes: Record<string, string>
 }
 
-export function toParticipant (info: ParticipantInfo): RoomParticipant {
+export function toParticipant (info: ParticipantInfo): Participant {
   return {
     sid: info.sid,
     identity: info.identity,

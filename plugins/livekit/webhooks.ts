@@ -1,7 +1,7 @@
 // LiveKit's webhooks: believed only with its signature over exactly these bytes.
 import createError from '@fastify/error'
 import { WebhookReceiver } from 'livekit-server-sdk'
-import { toParticipant, wentWithRoom, type RoomParticipant } from './participants.ts'
+import { toParticipant, wentWithRoom, type Participant } from './participants.ts'
 
 /** No signature, a wrong one, one of another key, or one over other bytes. */
 export const WebhookNotSigned = createError('WEBHOOK_NOT_SIGNED', 'The webhook is not signed by this LiveKit.', 401)
@@ -14,7 +14,7 @@ export interface WebhookEvent {
   type: string
   roomName: string
   roomSid: string
-  participant?: RoomParticipant & { wentWithRoom: boolean }
+  participant?: Participant & { wentWithRoom: boolean }
   at: Date
 }
 
