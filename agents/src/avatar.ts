@@ -36,7 +36,7 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
   const instructions = (metadata.mode === 'video' && metadata.system_prompt) || fallback.instructions
   const setState = async (avatar: AvatarState) => {
     report({ type: 'avatar', state: avatar })
-    await ctx.room.localParticipant?.setAttributes({ avatar })
+    await ctx.room.localParticipant?.setAttributes({ avatar }).catch((error: unknown) => log.warn({ error, avatar }, 'could not tell the state of the avatar'))
   }
   report({ type: 'avatar', state: 'starting' })
 
@@ -85,7 +85,7 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
     try {
       await avatar.waitForJoin({ timeout: Math.max(1, config.AVATAR_JOIN_TIMEOUT * 1000 - (performance.now() - startedAt)) })
       log.info({ duration_ms: Math.round(performance.now() - startedAt) }, 'avatar ready')
-      await setState('ready')
+      setState('ready')
     } catch {
       log.error('the avatar did not join in time')
       await goOnByVoice()
@@ -96,8 +96,9 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
   /** Once: the avatar is out of the room and the agent speaks itself. */
   function goOnByVoice (): Promise<void> {
     byVoice ??= (async () => {
-      await setState('failed')
-      await call.rooms.remove(metadata.room_name, AVATAR).catch(() => {})
+      // Neither is waited for: LiveKit may be slow, and the user hears nothing until the voice is there.
+      setState('failed')
+      call.rooms.remove(metadata.room_name, AVATAR).catch(() => {})
       const own = new voice.ParticipantAudioOutput(ctx.room, {
         sampleRate: SAMPLE_RATE,
         numChannels: 1,

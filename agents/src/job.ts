@@ -2,7 +2,7 @@
 import { defineAgent, type JobContext } from '@livekit/agents'
 import { enterRoom, type Call } from './call.ts'
 import { loadConfig, type Config } from './config.ts'
-import { createLogger } from './log.ts'
+import { createLogger, withoutTokens } from './log.ts'
 import { readMetadata } from './metadata.ts'
 import { report } from './reports.ts'
 
@@ -28,7 +28,7 @@ const config = loadConfig(process.env)
 const run = await loadAgent(config)
 
 // What nobody catches (the sockets of the plugins throw here) is told by the main process, in its one line about the crash.
-process.on('uncaughtException', (error) => report({ type: 'crashing', reason: error.stack ?? String(error) }, () => process.exit(1)))
+process.on('uncaughtException', (error) => report({ type: 'crashing', reason: withoutTokens(error.stack ?? String(error)) }, () => process.exit(1)))
 
 export default defineAgent({
   async entry (ctx: JobContext) {

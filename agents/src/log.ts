@@ -15,18 +15,42 @@ export function withoutPersonal (object: Record<string, unknown>): Record<string
   return Object.fromEntries(Object.entries(object).filter(([key]) => !key.startsWith(PERSONAL)))
 }
 
-/** Leaves out the framework's errors about what was under way when a room closed: that is how every call ends. */
-function withoutAborts (this: Logger, args: Parameters<LogFn>, method: LogFn): void {
-  const [first] = args as unknown[]
+/** Names errors instead of quoting them: the framework logs texts of tools and servers, which may repeat what was said. */
+export function withoutTexts (object: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(withoutPersonal(object)).flatMap(([key, value]) => {
+    if (value instanceof Error) {
+      const { code, status, statusCode } = value as Error & { code?: unknown, status?: unknown, statusCode?: unknown }
+      return [[key, { type: value.constructor.name, code, status: status ?? statusCode }]]
+    }
+    return typeof value === 'string' && /^err(or)?$/.test(key) ? [] : [[key, value]]
+  }))
+}
+
+/** A 401 of LiveKit repeats the token that it refused. */
+export function withoutTokens (text: string): string {
+  return text.replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '[token]')
+}
+
+function asError (value: unknown): unknown {
+  const error = value instanceof Error ? pino.stdSerializers.err(value) : value
+  return JSON.parse(withoutTokens(JSON.stringify(error ?? null)))
+}
+
+/** What the framework says of tools that failed is said by mcp/client.ts and voice.ts already. */
+const TOLD = 'exception occurred while executing tool'
+
+/** Leaves out the framework's errors about what was under way when a room closed (that is how every call ends), and what is told elsewhere. */
+function withoutRepetitions (this: Logger, args: Parameters<LogFn>, method: LogFn): void {
+  const [first, message] = args as unknown[]
   const { name, error } = (first ?? {}) as { name?: unknown, error?: { name?: unknown } }
-  if (name !== 'AbortError' && error?.name !== 'AbortError') method.apply(this, args)
+  if (name !== 'AbortError' && error?.name !== 'AbortError' && message !== TOLD) method.apply(this, args)
 }
 
 export type { Logger }
 
 /**
  * Creates the process's logger and hands the framework one like it.
- * Above `debug` the framework may only warn, and its personal fields are dropped: at `info` it prints every transcript.
+ * Above `debug` the framework may only warn, and its personal fields and the texts of its errors are dropped: at `info` it prints every transcript.
  * @param level pino's level names.
  * @param fields on every line (agent, session_id, request_id ...).
  * @param destination for tests; stdout otherwise.
@@ -35,7 +59,7 @@ export function createLogger (level: string, fields: Record<string, unknown>, de
   const options = {
     level,
     base: { service: 'livekit-sessions-agents', pid: process.pid, ...fields },
-    serializers: { error: pino.stdSerializers.err, err: pino.stdSerializers.err },
+    serializers: { error: asError, err: asError },
     formatters: {
       level: (label: string) => ({ level: label }),
       ...(quiet(level) && { log: withoutPersonal })
@@ -50,7 +74,8 @@ export function createLogger (level: string, fields: Record<string, unknown>, de
   ;(globalThis as Record<symbol, unknown>)[FRAMEWORK_LOGGER] = create({
     level: frameworkLevel,
     base: { ...options.base, component: 'livekit-agents' },
-    hooks: { logMethod: withoutAborts }
+    hooks: { logMethod: withoutRepetitions },
+    formatters: { ...options.formatters, ...(quiet(level) && { log: withoutTexts }) }
   })
   return logger
 }

@@ -5,16 +5,14 @@ import OpenAI from 'openai'
 import type { VoiceConfig } from './config.ts'
 import type { Part } from './reports.ts'
 
-/** Milliseconds until a server begins to answer, and until it has ended. A user waits in silence meanwhile, and twice that with the repetition. */
-const LIMITS = {
-  stt: { begin: 5000, end: 8000 },
-  llm: { begin: 8000, end: 30_000 },
-  tts: { begin: 5000, end: 8000 }
-}
+/** Milliseconds a server may keep silent: until it begins to answer, and between two pieces of its answer. The user hears nothing meanwhile. */
+const PATIENCE = { stt: 5000, llm: 8000, tts: 5000 }
 
-/** The repetitions are the client's: it repeats what may help (no connection, 408, 409, 429, 5xx, no answer in time), the framework everything. */
+/** The client repeats what may help, before an answer has begun: no connection, 408, 409, 429, 5xx, no answer in time. The framework would repeat everything. */
 const REPETITIONS = 1
-const ONCE = { maxRetry: 0, retryIntervalMs: 0, timeoutMs: LIMITS.llm.begin }
+/** Longer than any patience: the limits are ours. */
+const LIMIT = 60_000
+const ONCE = { maxRetry: 0, retryIntervalMs: 0, timeoutMs: LIMIT }
 
 /**
  * @param onDeaf what was said could not be recognised: the framework would say nothing about it.
@@ -54,12 +52,46 @@ class Recognition extends openai.STT {
 }
 
 function client (part: Part, baseURL: string, apiKey: string): OpenAI {
-  const { begin, end } = LIMITS[part]
-  return new OpenAI({
+  const client = new OpenAI({
     baseURL,
     apiKey,
-    timeout: begin,
+    timeout: LIMIT,
     maxRetries: REPETITIONS,
-    fetch: (url, init) => fetch(url, { ...init, signal: AbortSignal.any([AbortSignal.timeout(end), ...(init?.signal ? [init.signal] : [])]) })
+    // It would print pieces of answers that it cannot read.
+    logLevel: 'off',
+    fetch: (url, init) => impatient(url, init, PATIENCE[part])
   })
+  // The plugin takes only an AbortError for an interruption, the client throws another: every interruption would count as a failure.
+  const create = client.audio.speech.create.bind(client.audio.speech)
+  client.audio.speech.create = ((...request: Parameters<typeof create>) => create(...request).catch((error: unknown) => {
+    throw request[1]?.signal?.aborted ? new DOMException('interrupted', 'AbortError') : error
+  })) as typeof create
+  return client
+}
+
+/** fetch that gives up when nothing comes for `patience` milliseconds, before and in the body. */
+export async function impatient (url: string | URL | Request, init: RequestInit | undefined, patience: number): Promise<Response> {
+  // Held by the timer: AbortSignal.timeout inside AbortSignal.any is collected as garbage, and never fires.
+  const silence = new AbortController()
+  const timer = setTimeout(() => silence.abort(new DOMException('timed out', 'TimeoutError')), patience)
+  const over = () => clearTimeout(timer)
+  try {
+    const response = await fetch(url, { ...init, signal: AbortSignal.any([silence.signal, ...(init?.signal ? [init.signal] : [])]) })
+    if (!response.body) {
+      over()
+      return response
+    }
+    init?.signal?.addEventListener('abort', over)
+    const body = response.body.pipeThrough(new TransformStream<Uint8Array, Uint8Array>({
+      transform (piece, controller) {
+        timer.refresh()
+        controller.enqueue(piece)
+      },
+      flush: over
+    }))
+    return new Response(body, response)
+  } catch (error) {
+    over()
+    throw error
+  }
 }

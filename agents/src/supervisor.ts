@@ -1,6 +1,7 @@
 // Watches the worker's child processes: counts them, collects their reports, and cleans up after those that crash.
 import type { ChildProcess } from 'node:child_process'
 import diagnostics from 'node:diagnostics_channel'
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -10,7 +11,7 @@ import { reportIn, type AvatarState, type Report } from './reports.ts'
 const PAUSES = [0, 500, 1500, 4000]
 
 type Entering = Extract<Report, { type: 'entering' }>
-interface Job { child: ChildProcess, call?: Entering, left: boolean, reason?: string, avatar?: AvatarState }
+interface Job { child: ChildProcess, call?: Entering, left: boolean, stopped?: boolean, reason?: string, avatar?: AvatarState }
 
 export interface SupervisorOptions {
   log: Logger
@@ -25,6 +26,7 @@ export interface SupervisorOptions {
  */
 export function createSupervisor ({ log, metrics, removeGhost }: SupervisorOptions) {
   const jobs = new Set<Job>()
+  const cleanings = new Set<Promise<void>>()
   let inferenceAlive = true
 
   const watch = (message: unknown) => {
@@ -51,11 +53,15 @@ export function createSupervisor ({ log, metrics, removeGhost }: SupervisorOptio
       jobs.delete(job)
       countAvatars()
       if (!job.call) {
-        if (job.reason) log.error({ code, reason: job.reason }, 'idle process crashed')
+        // The framework keeps it in its pool: the next job goes to it, fails, and is the service's watchdog's to repeat.
+        if (code !== 0 && !job.stopped) log.error({ code, signal, reason: job.reason }, 'idle process crashed')
         return
       }
-      if (job.left) metrics.jobs.inc({ outcome: 'ended' })
-      else crashed(job.call, { code, signal, reason: job.reason }).catch((error) => log.error({ error }, 'cleaning up failed'))
+      if (job.left) return metrics.jobs.inc({ outcome: 'ended' })
+      const cleaning = crashed(job.call, { code, signal, reason: job.reason })
+        .catch((error) => log.error({ error }, 'cleaning up failed'))
+        .finally(() => cleanings.delete(cleaning))
+      cleanings.add(cleaning)
     })
   }
 
@@ -115,7 +121,23 @@ export function createSupervisor ({ log, metrics, removeGhost }: SupervisorOptio
     idle: () => [...jobs].filter((job) => !job.call).length,
     /** Ends the processes that wait for a call. One that is still starting never reads the framework's request to stop. */
     killIdle () {
-      for (const { child, call } of jobs) if (!call) child.kill('SIGKILL')
+      for (const job of jobs) {
+        if (job.call) continue
+        job.stopped = true
+        job.child.kill('SIGKILL')
+      }
+    },
+    /** Ends the processes in a call that have not left in order, and waits until their ghosts are removed, `limit` milliseconds at most. */
+    async killBusy (limit: number): Promise<void> {
+      const busy = [...jobs].filter((job) => job.call && !job.left).map(({ child }) => child)
+      await Promise.race([sleep(limit), (async () => {
+        await Promise.all(busy.map((child) => {
+          const exited = once(child, 'exit')
+          child.kill('SIGKILL')
+          return exited
+        }))
+        await Promise.all(cleanings)
+      })()])
     },
     close: () => diagnostics.unsubscribe('child_process', watch)
   }

@@ -43,7 +43,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   })
   session.on(voice.AgentSessionEventTypes.Error, ({ error }) => {
     const { type, error: cause } = error as { type?: string, error?: unknown }
-    failed(type === 'tts_error' ? 'tts' : 'llm', cause ?? error)
+    failed(type === 'tts_error' ? 'tts' : type === 'stt_error' ? 'stt' : 'llm', cause ?? error)
   })
   session.on(voice.AgentSessionEventTypes.ConversationItemAdded, ({ item }) => {
     if (item.type !== 'message' || item.role !== 'assistant') return
@@ -85,14 +85,17 @@ function endCall (call: Call) {
     async execute (_args, { ctx }) {
       await ctx.waitForPlayout()
       call.log.info('the agent hangs up')
-      await call.hangUp()
+      await call.hangUp().catch((error: unknown) => {
+        call.log.error({ error }, 'the agent could not hang up')
+        throw error
+      })
     }
   })
 }
 
-/** What went wrong, for the log: a status, or the innermost error's code or text. Not the text of an answer: it may hold what was said. */
+/** What went wrong, for the log: a status, a code or the kind of error. Not its text: a server may have put into it what was said. */
 function reasonOf (error: unknown): string {
-  const { status, statusCode = status, cause, code, message } = error as { status?: number, statusCode?: number, cause?: unknown, code?: string, message?: string }
+  const { status, statusCode = status, cause, code, constructor } = error as Error & { status?: number, statusCode?: number, code?: string }
   if (statusCode && statusCode > 0) return `status ${statusCode}`
-  return cause ? reasonOf(cause) : code ?? message ?? String(error)
+  return cause ? reasonOf(cause) : code ? String(code) : constructor.name
 }

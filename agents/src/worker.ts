@@ -20,6 +20,10 @@ const LAUNCH_LIMIT = 10_000
 /** Milliseconds the framework has for asking its idle processes to stop before they are ended. */
 const IDLE_GRACE = 2000
 
+/** Milliseconds for the jobs to leave their rooms, and for removing those that did not. */
+const LEAVING = 10_000
+const CLEANING = 3000
+
 export interface WorkerOptions { config: Config, log: Logger, metrics: Metrics, supervisor: Supervisor }
 
 /** Creates the worker; nothing connects before `run`. */
@@ -106,10 +110,11 @@ export function createWorker ({ config, log, metrics, supervisor }: WorkerOption
       while (running() > 0 && performance.now() < until) await sleep(200)
       return running() === 0
     },
-    /** Ends the running jobs (they leave their rooms in order, within 10 s) and disconnects. */
+    /** Ends the running jobs and disconnects. They have 10 s to leave their rooms in order, then they are made to. */
     async close (): Promise<void> {
       supervisor.killIdle()
-      await server.close()
+      await Promise.race([server.close(), sleep(LEAVING)])
+      await supervisor.killBusy(CLEANING)
     }
   }
 }

@@ -64,7 +64,8 @@ class ShortWindow(WhisperModel):
         Returns the segments and the library's information about the audio.
         """
         seconds = len(audio) / SAMPLE_RATE
-        self.window.frames = window_for(seconds)
+        # A prompt takes of the same tokens as the budget below.
+        self.window.frames = FULL_WINDOW if options.get("initial_prompt") else window_for(seconds)
         if self.window.frames < FULL_WINDOW:
             budget = tokens_for(seconds)
             # The engine stops at half of its maximum.

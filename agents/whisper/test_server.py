@@ -55,6 +55,11 @@ class Windows(unittest.TestCase):
         _, frames = self.recognise(numpy.tile(sentence, 9))
         self.assertEqual(frames, [server.FULL_WINDOW] * 2)
 
+    def test_a_prompt_and_long_speech(self):
+        audio = numpy.tile(speak("I slept badly last night and my left knee hurts when I climb the stairs."), 5)
+        parts, _ = self.model.recognise(audio, **OPTIONS, initial_prompt="Sleep, knees and stairs. " * 30)
+        self.assertIn("climb the stairs", "".join(part.text for part in parts))
+
     def test_windows_leave_three_seconds(self):
         for seconds, window in ((0, 1000), (0.1, 1000), (7, 1000), (7.1, 1100), (26, 2900), (27, 3000), (1000, 3000)):
             self.assertEqual(server.window_for(seconds), window, seconds)

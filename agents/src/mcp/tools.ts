@@ -1,5 +1,6 @@
 // The tools of all MCP servers as the framework's toolsets.
 import { llm } from '@livekit/agents'
+import { ifConversing } from '../call.ts'
 import type { AgentType } from '../metadata.ts'
 import type { Logger } from '../log.ts'
 import { report } from '../reports.ts'
@@ -50,7 +51,9 @@ function toolset (server: McpServer, allowed: Set<string>, log: Logger, waiting:
       // The framework takes a JSON schema as it is, its types know only zod.
       parameters: inputSchema as never,
       async execute (args: Record<string, unknown>, { ctx, abortSignal }) {
-        const filler = setTimeout(() => { if (waiting) ctx.session.say(waiting, { addToChatCtx: false }) }, WAITING_AFTER)
+        const filler = setTimeout(() => {
+          if (waiting && !abortSignal?.aborted) ifConversing(() => ctx.session.say(waiting, { addToChatCtx: false }))
+        }, WAITING_AFTER)
         try {
           return await client.call(name, args, abortSignal)
         } catch (error) {

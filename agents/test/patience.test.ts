@@ -1,0 +1,73 @@
+// What the servers of a conversation may take: silence before and within an answer has a limit, and an interruption is no failure.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import type { VoiceConfig } from '../src/config.ts'
+import { createLogger } from '../src/log.ts'
+import { createParts, impatient } from '../src/parts.ts'
+import { until } from './support/processes.ts'
+
+createLogger('silent', {})
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+async function serve (t: TestContext, answer: RequestListener): Promise<string> {
+  const server = createServer(answer).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+test('a server that never answers is given up, also when garbage is collected meanwhile', async (t) => {
+  const url = await serve(t, () => {})
+  const asked = assert.rejects(impatient(url, undefined, 200), { name: 'TimeoutError' })
+  await sleep(50)
+  collectGarbage()
+  await asked
+})
+
+test('a server that falls silent within its answer is given up', async (t) => {
+  const url = await serve(t, (_request, response) => { response.write('a piece') })
+  const response = await impatient(url, { signal: new AbortController().signal }, 200)
+  const read = assert.rejects(response.text(), { name: 'TimeoutError' })
+  await sleep(50)
+  collectGarbage()
+  await read
+})
+
+test('a server that is slow, but goes on, is heard to the end', async (t) => {
+  const url = await serve(t, async (_request, response) => {
+    for (let i = 0; i < 5; i++) {
+      await sleep(120)
+      response.write(`${i}`)
+    }
+    response.end()
+  })
+  const response = await impatient(url, undefined, 200)
+  assert.equal(response.status, 200)
+  assert.equal(await response.text(), '01234')
+})
+
+test('an interruption while speech is being made is no failure of the speech server', async (t) => {
+  const requests: string[] = []
+  const url = `${await serve(t, ({ url }) => { requests.push(url!) })}/v1`
+  const config = { STT_BASE_URL: url, LLM_BASE_URL: url, TTS_BASE_URL: url, STT_API_KEY: 'none', LLM_API_KEY: 'none', TTS_API_KEY: 'none', STT_MODEL: 'm', LLM_MODEL: 'm', TTS_MODEL: 'm', TTS_VOICE: 'alloy', STT_LANGUAGE: 'en' } as VoiceConfig
+  const { tts, connOptions } = createParts(config, () => assert.fail('deaf'))
+  const errors: unknown[] = []
+  tts.on('error', (error) => errors.push(error))
+  const interruption = new AbortController()
+  const speech = tts.synthesize('Hello.', connOptions.ttsConnOptions, interruption.signal)
+  const heard = speech[Symbol.asyncIterator]().next()
+  await until('speech is asked for', () => requests.length > 0)
+  interruption.abort()
+  assert.equal((await heard).done, true)
+  assert.deepEqual(errors, [])
+})
