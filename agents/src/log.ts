@@ -15,15 +15,11 @@ export function withoutPersonal (object: Record<string, unknown>): Record<string
   return Object.fromEntries(Object.entries(object).filter(([key]) => !key.startsWith(PERSONAL)))
 }
 
-/** Names errors instead of quoting them: the framework logs texts of tools and servers, which may repeat what was said. */
-export function withoutTexts (object: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(withoutPersonal(object)).flatMap(([key, value]) => {
-    if (value instanceof Error) {
-      const { code, status, statusCode } = value as Error & { code?: unknown, status?: unknown, statusCode?: unknown }
-      return [[key, { type: value.constructor.name, code, status: status ?? statusCode }]]
-    }
-    return typeof value === 'string' && /^err(or)?$/.test(key) ? [] : [[key, value]]
-  }))
+/** Names an error instead of quoting it: the framework logs texts of tools and servers, which may repeat what was said. */
+function nameOf (value: unknown): unknown {
+  if (!(value instanceof Error)) return
+  const { code, status, statusCode } = value as Error & { code?: unknown, status?: unknown, statusCode?: unknown }
+  return { type: value.constructor.name, code, status: status ?? statusCode }
 }
 
 /** A 401 of LiveKit repeats the token that it refused. */
@@ -71,11 +67,17 @@ export function createLogger (level: string, fields: Record<string, unknown>, de
   const frameworkLevel = quiet(level) && level !== 'silent' && pino.levels.values[level]! < pino.levels.values.warn! ? 'warn' : level
   // Sets what the main process tells its children to start with; the next line replaces this process's instance.
   initializeLogger({ pretty: false, level: frameworkLevel })
-  ;(globalThis as Record<symbol, unknown>)[FRAMEWORK_LOGGER] = create({
+  const framework = create({
     level: frameworkLevel,
     base: { ...options.base, component: 'livekit-agents' },
     hooks: { logMethod: withoutRepetitions },
-    formatters: { ...options.formatters, ...(quiet(level) && { log: withoutTexts }) }
+    ...(quiet(level) && { serializers: { error: nameOf, err: nameOf } })
   })
+  if (quiet(level)) {
+    // What a child logger is bound to passes no formatter.
+    const { child } = framework
+    framework.child = function (this: Logger, bindings: Record<string, unknown>) { return child.call(this, withoutPersonal(bindings)) } as typeof child
+  }
+  ;(globalThis as Record<symbol, unknown>)[FRAMEWORK_LOGGER] = framework
   return logger
 }

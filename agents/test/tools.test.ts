@@ -75,6 +75,14 @@ test('10 MB reach neither the model nor the memory', async () => {
   assert.ok(memory() - before < 100)
 })
 
+test('a tool that fails by itself: its words reach the model, not the log', async () => {
+  const { answer, warnings } = await ask('use failing')
+  assert.equal(answer, 'It says: The log is locked.')
+  assert.deepEqual(warnings, [])
+  assert.deepEqual(stage.worker.lines().filter((line) => line.tool === 'failing' || line.function === 'failing').map(({ level, msg }) => ({ level, msg })), [{ level: 'info', msg: 'MCP tool answered with an error' }])
+  assert.ok(!stage.worker.output().includes('The log is locked'))
+})
+
 test('an unlisted tool is not called', async () => {
   const { answer } = await ask('use unlisted')
   assert.ok(answer.length > 0)

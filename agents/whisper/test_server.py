@@ -57,8 +57,8 @@ class Windows(unittest.TestCase):
 
     def test_a_prompt_and_long_speech(self):
         audio = numpy.tile(speak("I slept badly last night and my left knee hurts when I climb the stairs."), 5)
-        parts, _ = self.model.recognise(audio, **OPTIONS, initial_prompt="Sleep, knees and stairs. " * 30)
-        self.assertIn("climb the stairs", "".join(part.text for part in parts))
+        parts, _ = self.model.recognise(audio, **OPTIONS, initial_prompt=" ".join(f"number {n}" for n in range(100)))
+        self.assertIn("I slept badly", "".join(part.text for part in parts))
 
     def test_windows_leave_three_seconds(self):
         for seconds, window in ((0, 1000), (0.1, 1000), (7, 1000), (7.1, 1100), (26, 2900), (27, 3000), (1000, 3000)):
