@@ -5,8 +5,11 @@ import OpenAI from 'openai'
 import type { VoiceConfig } from './config.ts'
 import type { Part } from './reports.ts'
 
-/** Milliseconds a server may keep silent: until it begins to answer, and between two pieces of its answer. The user hears nothing meanwhile. */
-const PATIENCE = { stt: 5000, llm: 8000, tts: 5000 }
+/**
+ * Milliseconds a server may keep silent: until it begins to answer, and between two pieces of its answer. The user hears nothing meanwhile.
+ * For speech, twice that has to be over before the framework gives up by itself (10 s), which would look like an interruption.
+ */
+const PATIENCE = { stt: 5000, llm: 8000, tts: 4000 }
 
 /** The client repeats what may help, before an answer has begun: no connection, 408, 409, 429, 5xx, no answer in time. The framework would repeat everything. */
 const REPETITIONS = 1
