@@ -161,7 +161,7 @@ t.test('the real thing: joins, leaves and the end of a real room, told by a real
   const port = await freeTcpPort()
   const server = await livekitFor(t, { webhookUrl: `http://127.0.0.1:${port}/api/v1/livekit/webhook` })
   const url = await databaseFor(t)
-  const service = await appFor(t, environment(server, url, { PORT: String(port), DEPARTURE_TIMEOUT: '1' }))
+  const service = await appFor(t, environment(server, url, { PORT: String(port), DEPARTURE_TIMEOUT: '2' }))
   await service.listen({ host: '127.0.0.1', port })
   const ask = await queryFor(t, url)
   const worker = await startTestWorker({ url: server.url, apiKey: server.apiKey, apiSecret: server.apiSecret, agentName: 'voice-agent' })
@@ -171,9 +171,10 @@ t.test('the real thing: joins, leaves and the end of a real room, told by a real
   const user = await joinRoom({ url: server.url, token })
   await eventually(async () => (await ask('select agent_state from sessions'))[0].agent_state === 'joined')
   await user.leave()
+  // The agent leaves before the room goes: else its leaving and the room's end come together, and a look may end the session first.
+  await worker.stop()
   await eventually(async () => (await ask('select state from sessions'))[0].state === 'ended', 8000)
-  // Usually LiveKit's word is first; the look that follows an agent's leaving may be.
-  t.match(await ask('select state, end_reason, ended_by from sessions'), [{ state: 'ended', end_reason: 'idle', ended_by: /^(livekit|service)$/ }])
+  t.match(await ask('select state, end_reason, ended_by from sessions'), [{ state: 'ended', end_reason: 'idle', ended_by: 'livekit' }])
   const detail = (await service.as('hugo').inject({ url: `/api/v1/sessions/${(await ask('select id from sessions'))[0].id}` })).json()
   t.match(detail, { room_name: room, state: 'ended', end_reason: 'idle', agent: { dispatches: 1 } })
   const types = detail.events.map(({ type }: any) => type)
