@@ -1,15 +1,17 @@
-// neostandard and nothing else, plus the one rule of the house: plugins and routes meet through decorators, never by import.
+// neostandard and nothing else, plus the house: which folder may know which (docs/design.md has the picture).
 import neostandard from 'neostandard'
 
-const house = (...folders) => ({
-  '@typescript-eslint/no-restricted-imports': ['error', {
-    patterns: [{ group: folders.map((folder) => `**/${folder}/**`), allowTypeImports: true, message: 'Plugins and routes meet through decorators; only src/ imports the others.' }]
-  }]
+/** In `files`, an import that matches one of the patterns is refused, also of types. */
+const house = (files, message, ...regexes) => ({
+  files,
+  rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns: regexes.map((regex) => ({ regex, message })) }] }
 })
 
 export default [
   ...neostandard({ ts: true, ignores: ['dist', 'data', '.tap', 'agents', 'web', 'generated', '.cache'] }),
-  { files: ['plugins/**/*.ts'], rules: house('src', 'routes', 'dev', 'test') },
-  { files: ['routes/**/*.ts'], rules: house('src', 'plugins', 'dev', 'test') },
-  { files: ['src/**/*.ts'], rules: house('dev', 'test') }
+  house(['src/sessions/**/*.ts'], 'The rules import nothing but each other and Node.', '^(?!\\./|node:)'),
+  house(['plugins/*.ts'], 'A plugin may import the rules\' types and errors, and no other plugin.', '^\\./', '^\\.\\./(?!src/sessions/)'),
+  house(['plugins/*/**/*.ts'], 'A plugin may import the rules\' types and errors, and no other plugin.', '^\\.\\./(?!\\.\\./src/sessions/)'),
+  house(['routes/**/*.ts'], 'A route meets plugins and rules through decorators; it shares the vocabulary with the rules.', '^\\.\\./(?!src/sessions/vocabulary\\.ts$)'),
+  house(['src/*.ts'], 'What ships knows nothing of development.', '/(dev|test|bench)/')
 ]

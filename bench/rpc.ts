@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { RoomServiceClient } from 'livekit-server-sdk'
 import { Registry } from 'prom-client'
-import { startLiveKit } from '../dev/livekit.ts'
+import { startLiveKit } from '../dev/livekit/livekit.ts'
 import { createLiveKit } from '../plugins/livekit/client.ts'
 
 /** One call; `room` is a name of its own for each call of CreateRoom, the same one for the others. */

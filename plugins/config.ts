@@ -1,6 +1,6 @@
 // The environment: every variable, its default and its meaning in one schema, checked once at boot.
+import env from '@fastify/env'
 import { Type, type Static } from '@sinclair/typebox'
-import { envSchema } from 'env-schema'
 import fp from 'fastify-plugin'
 
 declare module 'fastify' {
@@ -55,28 +55,35 @@ export const ConfigSchema = Type.Object({
   METRICS_TOKEN: Type.Optional(Type.String({ minLength: 16, description: 'Bearer token that /metrics asks for when set' }))
 })
 
-/** The checked environment, with what follows from it. */
-export type Config = Static<typeof ConfigSchema> & Required<Pick<Static<typeof ConfigSchema>, 'LIVEKIT_API_URL' | 'VOICE_MAX_DURATION' | 'VIDEO_MAX_DURATION'>>
+export type Config = Static<typeof ConfigSchema>
 
 const mayBeEmpty = new Set(['VOICE_AGENT_NAME', 'VIDEO_AGENT_NAME'])
 const secrets = ['LIVEKIT_API_SECRET', 'JWT_SECRET', 'METRICS_TOKEN'] as const
 
+export interface ConfigOptions {
+  /** Variables as the process has them; an empty one counts as not set, save for the agent names. */
+  environment: NodeJS.ProcessEnv
+  /** Whether a `.env` file in the working folder fills in what the environment lacks. */
+  dotenv?: boolean
+}
+
 /**
- * Reads and checks the environment.
- * @param env variables as the process has them; an empty one counts as not set, save for the agent names
- * @param dotenv whether a `.env` file in the working folder fills in what `env` lacks
- * @returns the configuration, defaults applied
+ * Decorates `app.config` with the checked environment, defaults applied.
  * @throws Error naming every variable that is missing or wrong, never its value
  */
-export function loadConfig (env: NodeJS.ProcessEnv, dotenv = false): Config {
-  const data = Object.fromEntries(Object.entries(env).filter(([name, value]) => value !== '' || mayBeEmpty.has(name)))
-  let config: Static<typeof ConfigSchema>
+export default fp(async (app, { environment, dotenv = false }: ConfigOptions) => {
+  const data = Object.fromEntries(Object.entries(environment).filter(([name, value]) => value !== '' || mayBeEmpty.has(name)))
   try {
-    config = envSchema<Static<typeof ConfigSchema>>({ schema: ConfigSchema, data, dotenv, env: false })
+    await app.register(env, { schema: ConfigSchema, data, dotenv, env: false })
   } catch (error) {
     throw new Error(`The environment is not complete: ${explain(error)}. .env.example says what each variable means.`)
   }
+  const wrong = contradictions(app.config)
+  if (wrong.length > 0) throw new Error(`The environment is not right: ${wrong.join('; ')}.`)
+}, { name: 'config' })
 
+/** What a schema of single variables cannot see. */
+function contradictions (config: Config): string[] {
   const wrong: string[] = []
   if (!config.JWT_SECRET && !config.JWT_JWKS_URL) wrong.push('JWT_SECRET or JWT_JWKS_URL is required')
   if (config.JWT_SECRET && config.JWT_JWKS_URL) wrong.push('JWT_SECRET and JWT_JWKS_URL exclude each other')
@@ -86,17 +93,10 @@ export function loadConfig (env: NodeJS.ProcessEnv, dotenv = false): Config {
     if (value && (/^(change|replace|your|example|placeholder|secret$)/i.test(value) || new Set(value).size < 8)) wrong.push(`${name} is a placeholder: make one with "openssl rand -hex 32"`)
   }
   if (config.JWT_SECRET === config.LIVEKIT_API_SECRET) wrong.push('JWT_SECRET and LIVEKIT_API_SECRET must differ')
-  const apiUrl = config.LIVEKIT_API_URL ?? config.LIVEKIT_URL
   // The server SDK drops the path of its address without a word (livekit-server-sdk TwirpRPC).
-  if (new URL(apiUrl).pathname !== '/') wrong.push(`${config.LIVEKIT_API_URL ? 'LIVEKIT_API_URL' : 'LIVEKIT_URL'} must not have a path`)
-  if (wrong.length > 0) throw new Error(`The environment is not right: ${wrong.join('; ')}.`)
-
-  return {
-    ...config,
-    LIVEKIT_API_URL: apiUrl,
-    VOICE_MAX_DURATION: config.VOICE_MAX_DURATION ?? config.VOICE_TOKEN_TTL,
-    VIDEO_MAX_DURATION: config.VIDEO_MAX_DURATION ?? config.VIDEO_TOKEN_TTL
-  }
+  const called = config.LIVEKIT_API_URL ? 'LIVEKIT_API_URL' : 'LIVEKIT_URL'
+  if (new URL(config[called]!).pathname !== '/') wrong.push(`${called} must not have a path`)
+  return wrong
 }
 
 interface SchemaError { instancePath: string, keyword: string, message?: string, params: Record<string, unknown> }
@@ -109,7 +109,3 @@ function explain (error: unknown): string {
     : `${one.instancePath.slice(1)} ${one.keyword === 'pattern' ? 'is not of the right form' : one.message ?? 'is wrong'}`)
   return [...new Set(said)].join('; ')
 }
-
-export default fp(async (app, { config }: { config: Config }) => {
-  app.decorate('config', config)
-}, { name: 'config' })

@@ -1,10 +1,11 @@
 // What every mode offers for a room of one's own: status, a fresh token, the end, and the list of the live ones.
 import { Type, type TProperties } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { ModeName } from '../src/sessions/vocabulary.ts'
 import { at, problems, roomName, roomNameExample } from './schemas.ts'
 
 export interface RoomRoutesOptions {
-  mode: 'voice' | 'video'
+  mode: ModeName
   tags: string[]
   /** What a status says beside the common fields. */
   status?: TProperties

@@ -1,10 +1,9 @@
 // The words that several routes share: names, times, and the problems they may answer with.
 import { Type, type TObject, type TProperties } from '@sinclair/typebox'
+import { agentTypes, type AgentType } from '../src/sessions/vocabulary.ts'
 
 export const roomNameExample = 'fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015'
 export const roomName = Type.String({ pattern: '^[A-Za-z0-9._~:@|+=_-]{1,256}$', description: 'Name of the LiveKit room', examples: [roomNameExample] })
-export const agentTypes = ['workout', 'diet', 'supplement', 'tracker', 'scheduler', 'general'] as const
-export type AgentType = typeof agentTypes[number]
 const agentTypeSchema = { type: 'string', enum: agentTypes, description: 'What the agent is for', examples: ['workout'] }
 /** What is asked for (A3.5), and what a session has: null in the record of a video session, which no voice answer holds. */
 export const agentType = Type.Unsafe<AgentType>({ ...agentTypeSchema, default: 'general' })

@@ -1,22 +1,18 @@
 // The history of sessions over HTTP: one's own, and for administrators everybody's, with what happened in each.
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import fp from 'fastify-plugin'
+import { agentStates, endReasons, eventTypes, modeNames, states } from '../src/sessions/vocabulary.ts'
 import { at, atOrNull, choice, choiceOrNull, idOf, problems, roomName, roomNameExample, startedAgentType, Strict } from './schemas.ts'
-
-const states = ['starting', 'live', 'ending', 'ended'] as const
-const reasons = ['user', 'admin', 'agent', 'idle', 'lost', 'max_duration', 'agent_failed', 'start_failed'] as const
-const agentStates = ['none', 'dispatched', 'joined', 'left', 'failed'] as const
-const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'category.created', 'category.changed'] as const
 
 const properties = {
   id: idOf('The session'),
-  mode: choice(['voice', 'video'], 'Voice or video'),
+  mode: choice(modeNames, 'Voice or video'),
   room_name: roomName,
   user_id: Type.String({ description: 'Whose session it is' }),
   agent_type: Type.Optional(startedAgentType),
   counselor_category: Type.Optional(Type.String({ description: 'Name of the counsellor category of a video session' })),
   state: choice(states, 'Where it is on its way'),
-  end_reason: choiceOrNull(reasons, 'Why it ended; null while it has not'),
+  end_reason: choiceOrNull(endReasons, 'Why it ended; null while it has not'),
   agent: Type.Object({
     state: choice(agentStates, 'What is known of the agent: none was asked for, on its way, there, gone, or given up'),
     dispatches: Type.Integer({ minimum: 0, description: 'How often one was sent for' }),
@@ -62,7 +58,7 @@ const Ended = Type.Object({ status: Type.Literal('ended'), id: idOf('The session
 const Filter = Strict({
   limit: Type.Optional(Type.String({ pattern: '^([1-9][0-9]?|100)$', default: '20', description: 'Sessions per page, 1 to 100' })),
   cursor: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{1,128}$', description: 'next_cursor of the page before' })),
-  mode: Type.Optional(choice(['voice', 'video'], 'Only of this mode')),
+  mode: Type.Optional(choice(modeNames, 'Only of this mode')),
   state: Type.Optional(choice(states, 'Only in this state')),
   from: Type.Optional(Type.String({ format: 'date-time', description: 'Created at this time or later', examples: ['2026-01-01T00:00:00Z'] })),
   to: Type.Optional(Type.String({ format: 'date-time', description: 'Created before this time', examples: ['2026-02-01T00:00:00Z'] })),

@@ -2,7 +2,8 @@
 // https://docs.livekit.io/frontends/authentication/tokens/endpoint/
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import fp from 'fastify-plugin'
-import { agentTypes, problems, roomName, roomNameExample, Strict, type AgentType } from './schemas.ts'
+import { agentTypes, type AgentType } from '../src/sessions/vocabulary.ts'
+import { problems, roomName, roomNameExample, Strict } from './schemas.ts'
 
 // Who one is and what one may do comes from the user's own token; a client that tries to say it is told so, field by field.
 const notYours = (what: string) => Type.Optional(Type.Never({ description: `Not for clients: ${what}` }))

@@ -1,15 +1,18 @@
 // The app, assembled: every plugin and route file by name, in the order it boots.
+import { BlockList } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
-import auth from '../plugins/auth.ts'
-import config, { loadConfig, type Config } from '../plugins/config.ts'
+import auth from '../plugins/auth/index.ts'
+import config from '../plugins/config.ts'
 import cors from '../plugins/cors.ts'
 import database from '../plugins/database/index.ts'
-import errors from '../plugins/errors.ts'
-import http, { serverOptions } from '../plugins/http.ts'
-import limits from '../plugins/limits.ts'
+import errors from '../plugins/http/errors.ts'
+import http, { serverOptions } from '../plugins/http/index.ts'
+import limits from '../plugins/limits/index.ts'
 import livekit from '../plugins/livekit/index.ts'
 import metrics from '../plugins/metrics.ts'
 import pressure from '../plugins/pressure.ts'
+import sessionMetrics from '../plugins/session-metrics.ts'
 import swagger from '../plugins/swagger.ts'
 import counselorCategories from '../routes/counselor-categories.ts'
 import operations from '../routes/operations.ts'
@@ -18,30 +21,32 @@ import token from '../routes/token.ts'
 import videoSessions, { createRoom } from '../routes/video-sessions.ts'
 import voiceSessions from '../routes/voice-sessions.ts'
 import webhooks from '../routes/webhooks.ts'
-import type { Clock } from './lifecycle.ts'
-import rules from './rules.ts'
+import type { Clock } from './sessions/clock.ts'
+import wiring from './wiring.ts'
 
 export interface AppOptions {
-  /** Checked environment; read from `process.env` and `.env` when not given. */
-  config?: Config
+  /** The environment; `process.env` and the `.env` file when not given. */
+  environment?: NodeJS.ProcessEnv
   /** One clock for rules and SQL; the machine's when not given. */
   clock?: Clock
   /** Where log lines go; stdout when not given. */
   logStream?: { write: (line: string) => void }
 }
 
+const clock: Clock = { now: Date.now, elapsed: () => performance.now(), sleep }
+
 /**
  * Builds the app: ready to `listen` or `inject`, and closed by `close()`.
  * @throws Error saying what is wrong with the environment, or why the database cannot be had
  */
 export async function buildApp (options: AppOptions = {}): Promise<FastifyInstance> {
-  const settings = options.config ?? loadConfig(process.env, true)
-  const app = Fastify(serverOptions(settings, options.logStream))
+  const proxies = new BlockList()
+  const app = Fastify(serverOptions(proxies, options.logStream))
   try {
-    await app.register(config, { config: settings })
+    await app.register(config, { environment: options.environment ?? process.env, dotenv: !options.environment })
     await app.register(metrics)
     await app.register(errors)
-    await app.register(http)
+    await app.register(http, { proxies })
     await app.register(pressure)
     await app.register(cors)
     await app.register(limits)
@@ -50,7 +55,8 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
 
     await app.register(database)
     await app.register(livekit)
-    await app.register(rules, { clock: options.clock ?? Date })
+    await app.register(sessionMetrics)
+    await app.register(wiring, { clock: options.clock ?? clock })
 
     await app.register(operations)
     await app.register(voiceSessions, { prefix: '/api/v1/voice-sessions' })

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import Fastify from 'fastify'
-import config, { loadConfig } from '../plugins/config.ts'
+import config from '../plugins/config.ts'
 import database from '../plugins/database/index.ts'
 
 const Seed = Type.Array(Type.Object({
@@ -23,7 +23,7 @@ try {
   if (wrong) throw new Error(`${file}: ${wrong.path || 'the file'}: ${wrong.message}`)
 
   const app = Fastify({ logger: { level: 'warn' } })
-  await app.register(config, { config: loadConfig(process.env, true) })
+  await app.register(config, { environment: process.env, dotenv: true })
   await app.register(database)
   const categories = seed as Static<typeof Seed>
   for (const { id = randomUUID(), name, description = '', system_prompt: prompt = null, enabled = true } of categories) {

@@ -1,7 +1,7 @@
 // kill -9 at each point of a start and of an end: one pass later room and row agree, and slot and key are free.
 import t from 'tap'
-import { crashAt, crashPoints } from '../dev/crash.ts'
-import { startLiveKit } from '../dev/livekit.ts'
+import { crashAt, crashPoints } from '../dev/faults/crash.ts'
+import { startLiveKit } from '../dev/livekit/livekit.ts'
 import { databaseFor, jwtSecret } from './helper.ts'
 
 const livekit = await startLiveKit()

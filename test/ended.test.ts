@@ -1,7 +1,7 @@
 // Ended means ended (D1): on a server that keeps the door shut, and on one that lets old tokens in.
 import { RoomServiceClient } from 'livekit-server-sdk'
 import t from 'tap'
-import { joinRoom } from '../dev/participant.ts'
+import { joinRoom } from '../dev/livekit/participant.ts'
 import { eventually, listening } from './helper.ts'
 
 t.test('auto_create off: the token and the refreshed one open nothing any more', async (t) => {

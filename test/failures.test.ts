@@ -1,9 +1,9 @@
 // What happens when LiveKit or PostgreSQL is away, slow, silent or wrong: the answers, the log, and the way back.
 import { RoomServiceClient } from 'livekit-server-sdk'
 import t, { type Test } from 'tap'
-import { startFaultProxy, type Fault } from '../dev/fault-proxy.ts'
-import { startLiveKit } from '../dev/livekit.ts'
-import { appFor, databaseFor, environment, eventually, failed, livekitFor, queryFor, sameProblem, unavailable, type TestApp } from './helper.ts'
+import { startFaultProxy, type Fault } from '../dev/faults/fault-proxy.ts'
+import { startLiveKit } from '../dev/livekit/livekit.ts'
+import { movableClock, appFor, databaseFor, environment, eventually, failed, livekitFor, queryFor, sameProblem, unavailable, type TestApp } from './helper.ts'
 
 const DEADLINE = 7500 // what the request's 7 s may take with the scheduling of a busy machine
 
@@ -157,7 +157,7 @@ t.test('the database goes between CreateRoom and the update: no token, and the r
   const viaProxy = new URL(databaseUrl)
   viaProxy.port = String(proxy.port)
   let now = Date.now()
-  const app = await appFor(t, environment(livekit, viaProxy.href), { now: () => now })
+  const app = await appFor(t, environment(livekit, viaProxy.href), { ...movableClock(), now: () => now })
   const query = await queryFor(t, databaseUrl.href)
   const rooms = new RoomServiceClient(livekit.url, livekit.apiKey, livekit.apiSecret)
 

@@ -1,15 +1,15 @@
 // The HTTP edge alone: a Fastify with the plugins that every request passes, and a few toy routes to reach.
 import { createHmac, sign, type KeyObject } from 'node:crypto'
-import net from 'node:net'
+import net, { BlockList } from 'node:net'
 import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import type { Test } from 'tap'
-import auth from '../plugins/auth.ts'
-import config, { loadConfig, type Config } from '../plugins/config.ts'
+import auth from '../plugins/auth/index.ts'
+import config, { type Config } from '../plugins/config.ts'
 import cors from '../plugins/cors.ts'
-import errors from '../plugins/errors.ts'
-import http, { serverOptions } from '../plugins/http.ts'
-import limits from '../plugins/limits.ts'
+import errors from '../plugins/http/errors.ts'
+import http, { serverOptions } from '../plugins/http/index.ts'
+import limits from '../plugins/limits/index.ts'
 import metrics from '../plugins/metrics.ts'
 
 export const jwtSecret = 'f3a91c07d5e84b62a0f7c9d1e5b38a46c2d4e6f8'
@@ -39,13 +39,13 @@ export interface Edge {
  */
 export async function buildEdge (t: Test, extra: Record<string, string | undefined> = {}, routes: (app: FastifyInstance) => void | Promise<void> = () => {}): Promise<Edge> {
   const lines: Line[] = []
-  const loaded = loadConfig(Object.fromEntries(Object.entries({ ...env, ...extra }).filter(([, value]) => value !== undefined)))
-  const app = Fastify(serverOptions(loaded, { write: (line: string) => { lines.push(JSON.parse(line)) } }))
+  const proxies = new BlockList()
+  const app = Fastify(serverOptions(proxies, { write: (line: string) => { lines.push(JSON.parse(line)) } }))
   t.teardown(() => app.close())
 
-  await app.register(config, { config: loaded })
+  await app.register(config, { environment: { ...env, ...extra } })
   await app.register(errors)
-  await app.register(http)
+  await app.register(http, { proxies })
   await app.register(cors)
   await app.register(metrics)
   await app.register(limits)
@@ -61,7 +61,7 @@ export async function buildEdge (t: Test, extra: Record<string, string | undefin
   app.get('/deadline', async (request) => ({ left: request.deadline - performance.now() }))
   await routes(app)
   await app.ready()
-  return { app, lines, config: loaded }
+  return { app, lines, config: app.config }
 }
 
 /** The same, listening on a free port of 127.0.0.1. */

@@ -3,17 +3,20 @@ import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify, { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from 'fastify'
 import { AccessToken, RoomServiceClient } from 'livekit-server-sdk'
 import pg from 'pg'
 import pino from 'pino'
 import type { Test } from 'tap'
-import { startAnyLiveKit, type AnyLiveKit } from '../dev/any-livekit.ts'
-import { freeTcpPort, type LiveKitOptions } from '../dev/livekit.ts'
-import { disposeParticipants } from '../dev/participant.ts'
-import { loadConfig, type Config } from '../plugins/config.ts'
+import { startAnyLiveKit, type AnyLiveKit } from '../dev/livekit/any-livekit.ts'
+import { freeTcpPort, type LiveKitOptions } from '../dev/livekit/livekit.ts'
+import { disposeParticipants } from '../dev/livekit/participant.ts'
+import configPlugin, { type Config } from '../plugins/config.ts'
 import { startEmbeddedPostgres } from '../plugins/database/embedded.ts'
 import { buildApp } from '../src/app.ts'
+import type { Clock } from '../src/sessions/clock.ts'
+import { createModes } from '../src/sessions/modes.ts'
 
 export const jwtSecret = 'b8d1e0f2c4a697857463524130ffeedd'
 
@@ -25,16 +28,30 @@ export function userToken (sub: string, claims: Record<string, unknown> = {}): s
   return `${signed}.${createHmac('sha256', jwtSecret).update(signed).digest('base64url')}`
 }
 
+/** The configuration that an environment makes. @throws as the boot does */
+export async function configOf (environment: NodeJS.ProcessEnv): Promise<Config> {
+  const app = Fastify()
+  await app.register(configPlugin, { environment })
+  return app.config
+}
+
 /** What a JWT says, unverified. */
 export function claimsOf (token: string): Record<string, any> {
   return JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString())
 }
 
-/** A clock that stands until it is moved. */
+/** A clock that stands until it is moved; deadlines go on. */
 export function movableClock (start = Date.now()) {
   let time = start
-  return { now: () => time, advance: (ms: number) => { time += ms } }
+  return { now: () => time, elapsed: () => performance.now(), sleep, advance: (ms: number) => { time += ms } }
 }
+
+/** Both modes with their defaults. */
+export const modes = createModes({
+  voice: { agentName: 'voice-agent', tokenTtl: 21_600, maxDuration: 21_600 },
+  video: { agentName: 'avatar-agent', tokenTtl: 86_400, maxDuration: 86_400 },
+  agentWait: 7
+})
 
 /** A LiveKit for one test file, stopped after it. */
 export async function livekitFor (t: Test, options: LiveKitOptions & { agents?: string[] } = {}): Promise<AnyLiveKit> {
@@ -71,8 +88,8 @@ export async function databaseFor (t: Test): Promise<string> {
 }
 
 /** The environment of a test: limits off, the given LiveKit and database. */
-export function environment (livekit: Pick<AnyLiveKit, 'url' | 'apiKey' | 'apiSecret'>, databaseUrl: string, env: NodeJS.ProcessEnv = {}): Config {
-  return loadConfig({
+export function environment (livekit: Pick<AnyLiveKit, 'url' | 'apiKey' | 'apiSecret'>, databaseUrl: string, env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  return {
     LIVEKIT_URL: livekit.url,
     LIVEKIT_API_KEY: livekit.apiKey,
     LIVEKIT_API_SECRET: livekit.apiSecret,
@@ -83,7 +100,7 @@ export function environment (livekit: Pick<AnyLiveKit, 'url' | 'apiKey' | 'apiSe
     RATE_LIMIT_PER_MINUTE: '0',
     START_LIMIT_PER_MINUTE: '0',
     ...env
-  })
+  }
 }
 
 export interface TestApp extends FastifyInstance {
@@ -102,9 +119,9 @@ export interface Caller {
 }
 
 /** The real app, as production assembles it, closed after the test. */
-export async function appFor (t: Test, config: Config, clock?: { now: () => number }): Promise<TestApp> {
+export async function appFor (t: Test, environment: NodeJS.ProcessEnv, clock?: Clock): Promise<TestApp> {
   const logs: TestApp['logs'] = []
-  const app = await buildApp({ config, clock, logStream: { write: (line) => { logs.push(JSON.parse(line)) } } })
+  const app = await buildApp({ environment, clock, logStream: { write: (line) => { logs.push(JSON.parse(line)) } } })
   t.teardown(() => app.close())
   const as = (user: string, claims?: Record<string, unknown>): Caller => {
     const authorization = `Bearer ${userToken(user, claims)}`

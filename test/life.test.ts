@@ -5,11 +5,12 @@ import t from 'tap'
 import { openDatabase } from '../plugins/database/query.ts'
 import { migrate } from '../plugins/database/migrate.ts'
 import { createSessionStore } from '../plugins/database/session-store.ts'
-import { createLifecycle } from '../src/lifecycle.ts'
-import { createModes, jobMetadata } from '../src/modes.ts'
-import { createReconciler } from '../src/reconciler.ts'
-import { createSessions, type Call } from '../src/sessions.ts'
-import { databaseFor, environment, movableClock, queryFor } from './helper.ts'
+import { createLifecycle } from '../src/sessions/lifecycle.ts'
+import { jobMetadata } from '../src/sessions/modes.ts'
+import { createReconciler } from '../src/sessions/reconciler.ts'
+import type { Call } from '../src/sessions/caller.ts'
+import { createSessions } from '../src/sessions/sessions.ts'
+import { databaseFor, modes, movableClock, queryFor } from './helper.ts'
 import { createWorld, type Trouble, type World } from './world.ts'
 
 const RUNS = Number(process.env.LIFE_RUNS ?? 1000)
@@ -22,7 +23,6 @@ t.teardown(() => database.close())
 const store = createSessionStore(database)
 const query = await queryFor(t, databaseUrl)
 const log = pino({ level: 'silent' })
-const modes = createModes(environment({ url: 'ws://127.0.0.1:1', apiKey: 'k', apiSecret: '7f2c19d0b8e64a35910cd7e2f6a8b34c' }, databaseUrl))
 
 /** What the test knows by itself: which rooms it was given, and which sessions it has seen end. */
 interface Model { given: string[], ended: Set<string> }

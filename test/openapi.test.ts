@@ -1,7 +1,7 @@
 // The API document: complete, and the committed one is that of the routes.
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
-import { asText, openapiFile } from '../dev/openapi.ts'
+import { asText, openapiFile } from '../dev/api/openapi.ts'
 import { appFor, databaseFor, environment } from './helper.ts'
 
 const app = await appFor(t, environment({ url: 'ws://127.0.0.1:7880', apiKey: 'none', apiSecret: '7f2c19d0b8e64a35910cd7e2f6a8b34c' }, await databaseFor(t)))

@@ -1,7 +1,7 @@
 // The pass that repairs: what died half-way, what is gone, what is over; and what could not be asked stays as it is (D6).
 import { RoomServiceClient } from 'livekit-server-sdk'
 import t from 'tap'
-import { startFaultProxy } from '../dev/fault-proxy.ts'
+import { startFaultProxy } from '../dev/faults/fault-proxy.ts'
 import { appFor, databaseFor, environment, livekitFor, movableClock, queryFor, type TestApp } from './helper.ts'
 
 const livekit = await livekitFor(t)

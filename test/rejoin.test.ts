@@ -1,7 +1,7 @@
 // A fresh token for a session of one's own (D5): by the part-A paths, and as LiveKit's TokenSource.
 import { TokenSource } from 'livekit-client'
 import t from 'tap'
-import { joinRoom } from '../dev/participant.ts'
+import { joinRoom } from '../dev/livekit/participant.ts'
 import { claimsOf, listening, notFound, notYours, problem, sameProblem, userToken } from './helper.ts'
 
 const { app, livekit, query, rooms, address } = await listening(t, { VOICE_MAX_DURATION: '3600', MAX_SESSIONS_PER_USER: '50' })

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pino from 'pino'
-import { findLiveKit } from '../dev/livekit.ts'
+import { findLiveKit } from '../dev/livekit/livekit.ts'
 import { startEmbeddedPostgres } from '../plugins/database/embedded.ts'
 
 const LINES = 95 // % of lines that have to be covered when all tests run

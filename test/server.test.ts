@@ -1,8 +1,8 @@
 // The process: it starts from the built files, stops without failing anybody, and frees everything.
 import { Agent, request } from 'undici'
 import t from 'tap'
-import { startService } from '../dev/service.ts'
-import { signUserToken } from '../dev/token.ts'
+import { startService } from '../dev/prove/service.ts'
+import { signUserToken } from '../dev/demo/token.ts'
 import { databaseFor, jwtSecret, livekitFor } from './helper.ts'
 
 t.test('SIGTERM under load: readiness says no first, nothing in flight fails, exit 0 within 10 s', async (t) => {

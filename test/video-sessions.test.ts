@@ -2,11 +2,10 @@
 import { RoomServiceClient } from 'livekit-server-sdk'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { joinRoom } from '../dev/participant.ts'
-import { startTestWorker, type Behaviour } from '../dev/test-worker.ts'
-import { createModes } from '../src/modes.ts'
-import { defaultPrompt } from '../src/categories.ts'
-import { appFor, claimsOf, databaseFor, environment, eventually, failed, livekitFor, notFound, notYours, problem, queryFor, sameProblem, unauthorized } from './helper.ts'
+import { joinRoom } from '../dev/livekit/participant.ts'
+import { startTestWorker, type Behaviour } from '../dev/livekit/test-worker.ts'
+import { defaultPrompt } from '../src/sessions/categories.ts'
+import { modes, appFor, claimsOf, databaseFor, environment, eventually, failed, livekitFor, notFound, notYours, problem, queryFor, sameProblem, unauthorized } from './helper.ts'
 
 const livekit = await livekitFor(t)
 const databaseUrl = await databaseFor(t)
@@ -170,7 +169,7 @@ t.test('grants, room names and the https form hold for any user and address', as
   fc.assert(fc.property(fc.stringMatching(/^[A-Za-z0-9._~:@|+=_-]{1,128}$/), fc.uuid(), url, (user, id, [scheme, host, port]) => {
     const address = `${scheme}://${host}${port ? `:${port}` : ''}`
     t.match(address.replace(/^ws/, 'http'), /^https?:\/\//)
-    const { video } = createModes(config)
+    const { video } = modes
     t.equal(video.roomName(user, id), `video-${id}`)
     t.same(video.grant, { canPublish: true, canPublishSources: ['microphone'], canSubscribe: true, canPublishData: true })
     t.equal(video.participantName({ id: user, name: user, username: user, admin: false }), `Student_${user}`)

@@ -2,8 +2,8 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { RoomServiceClient } from 'livekit-server-sdk'
-import { joinRoom } from '../dev/participant.ts'
-import { startTestWorker } from '../dev/test-worker.ts'
+import { joinRoom } from '../dev/livekit/participant.ts'
+import { startTestWorker } from '../dev/livekit/test-worker.ts'
 import { appFor, claimsOf, databaseFor, environment, eventually, livekitFor, notFound, notYours, problem, queryFor, sameProblem, unauthorized, userToken } from './helper.ts'
 
 const livekit = await livekitFor(t)

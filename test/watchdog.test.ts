@@ -1,10 +1,10 @@
 // Agents that do not come, die, come late or come twice (D2): the decision by itself, and on a real server with a real worker.
 import t, { type Test } from 'tap'
-import { joinRoom } from '../dev/participant.ts'
-import { startTestWorker, type Behaviour } from '../dev/test-worker.ts'
-import type { Participant } from '../plugins/livekit/participants.ts'
-import type { Session } from '../src/store.ts'
-import { watchAgent } from '../src/watchdog.ts'
+import { joinRoom } from '../dev/livekit/participant.ts'
+import { startTestWorker, type Behaviour } from '../dev/livekit/test-worker.ts'
+import type { Participant } from '../src/sessions/rooms.ts'
+import type { Session } from '../src/sessions/store.ts'
+import { watchAgent } from '../src/sessions/watchdog.ts'
 import { eventually, listening } from './helper.ts'
 
 const now = new Date('2026-01-01T10:00:00Z')

@@ -1,10 +1,10 @@
 // LiveKit's webhooks: who is believed, what each changes, and that order, doubles and losses do not matter (D6).
 import { RoomServiceClient } from 'livekit-server-sdk'
 import t, { type Test } from 'tap'
-import { startFaultProxy } from '../dev/fault-proxy.ts'
-import { freeTcpPort } from '../dev/livekit.ts'
-import { joinRoom } from '../dev/participant.ts'
-import { startTestWorker } from '../dev/test-worker.ts'
+import { startFaultProxy } from '../dev/faults/fault-proxy.ts'
+import { freeTcpPort } from '../dev/livekit/livekit.ts'
+import { joinRoom } from '../dev/livekit/participant.ts'
+import { startTestWorker } from '../dev/livekit/test-worker.ts'
 import { appFor, databaseFor, environment, eventually, livekitFor, problem, queryFor, sameProblem, unavailable, webhookOf } from './helper.ts'
 
 const livekit = await livekitFor(t)

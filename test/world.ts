@@ -1,6 +1,5 @@
 // A LiveKit for the model of a session's life: rooms in memory that follow the test's clock, and whose calls fail as told.
-import type { LiveKitEvent } from '../src/lifecycle.ts'
-import type { Participant } from '../plugins/livekit/participants.ts'
+import type { LiveKitEvent, Participant } from '../src/sessions/rooms.ts'
 
 export type Trouble =
   /** The call is done and answered. */

@@ -1,7 +1,7 @@
 // The parts of a voice agent fail in mid-call, each in the ways servers fail: the user is told, nothing is silent, and the same agent goes on when the part is back.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { startFaultProxy, type Fault, type FaultProxy } from '../../dev/fault-proxy.ts'
+import { startFaultProxy, type Fault, type FaultProxy } from '../../dev/faults/fault-proxy.ts'
 import { call, type Caller } from './support/caller.ts'
 import { until } from './support/processes.ts'
 import { activeAgents, agentJoins, startSession, type Session } from './support/session.ts'

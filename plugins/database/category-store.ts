@@ -1,5 +1,5 @@
 // The counsellor categories in PostgreSQL: last write wins.
-import type { Category, CategoryStore } from '../../src/categories.ts'
+import type { Category, CategoryStore } from '../../src/sessions/categories.ts'
 import type { Database } from './query.ts'
 
 export function createCategoryStore ({ query }: Database): CategoryStore {

@@ -1,7 +1,7 @@
 // One way to ask PostgreSQL: bounded in time, and every failure translated to a coded error.
 import createError from '@fastify/error'
 import pg from 'pg'
-import { retryAfter } from '../problem.ts'
+import { retryAfter } from '../../src/sessions/errors.ts'
 
 /** PostgreSQL is away, overloaded or too slow: nothing was decided, try again. */
 export const DatabaseUnavailable = createError('DATABASE_UNAVAILABLE', 'The service is not available right now. Try again later.', 503)

@@ -1,5 +1,5 @@
 // The sessions in PostgreSQL: one statement per transition, each conditional on the state it starts from.
-import type { Session, SessionEvent, SessionStore, Stay } from '../../src/store.ts'
+import type { Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
 import type { Database } from './query.ts'
 
 // Statements that close the open stays of a session that ends, and tell why it ended when nobody said so.

@@ -4,8 +4,9 @@ import { circuitBreaker, ConsecutiveBreaker, handleWhen } from 'cockatiel'
 import { ParticipantInfo_Kind as Kind } from '@livekit/protocol'
 import { AccessToken, AgentDispatchClient, RoomServiceClient, TrackSource } from 'livekit-server-sdk'
 import { Counter, Histogram, type Registry } from 'prom-client'
-import { toParticipant, type Participant } from './participants.ts'
+import type { Rooms } from '../../src/sessions/rooms.ts'
 import { isOutage, LiveKitFailed, NO_TIME_LEFT, statusOf, toLiveKitError } from './errors.ts'
+import { toParticipant } from './participants.ts'
 import { createServiceTokens } from './service-token.ts'
 import { createTransport, through, type Rpc } from './transport.ts'
 
@@ -13,35 +14,6 @@ import { createTransport, through, type Rpc } from './transport.ts'
 const CALL_LIMIT = 3000
 /** A call with less than this left is not begun, ms. */
 const LEAST_TIME = 20
-
-/** What a join token allows beside joining its one room; `canPublishSources` narrows `canPublish`. */
-export interface JoinGrant {
-  canPublish: boolean
-  canPublishSources?: Array<'microphone' | 'camera' | 'screen_share' | 'screen_share_audio'>
-  canSubscribe: boolean
-  canPublishData: boolean
-}
-
-export interface RoomSpec {
-  name: string
-  metadata: string
-  /** Seconds until a room that nobody joined is closed. */
-  emptyTimeout: number
-  /** Seconds a room waits for a user who left. */
-  departureTimeout: number
-  maxParticipants: number
-  /** The worker to dispatch; none when empty. */
-  agentName: string
-  agentMetadata: string
-}
-
-export interface Dispatch {
-  id: string
-  agentName: string
-  metadata: string
-  /** Identities of the agents that took it; an empty list proves nothing in a worker's first 6 s. */
-  agents: string[]
-}
 
 const sources = { camera: TrackSource.CAMERA, microphone: TrackSource.MICROPHONE, screen_share: TrackSource.SCREEN_SHARE, screen_share_audio: TrackSource.SCREEN_SHARE_AUDIO }
 
@@ -59,7 +31,7 @@ export interface LiveKitOptions {
  * Every call takes a `deadline` on the scale of performance.now(): it gets 3 s or what is left, whichever is less.
  * @throws LiveKitFailed when LiveKit was asked and failed, LiveKitUnavailable while the circuit is open
  */
-export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: LiveKitOptions) {
+export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: LiveKitOptions): Rooms & { close: () => Promise<void> } {
   const isCloud = new URL(url).hostname.endsWith('.livekit.cloud')
   // On Cloud the SDK's own transport stays: it fails over between regions, and does so only with 5 s or more.
   const options = { requestTimeout: 5 }
@@ -118,7 +90,7 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
 
   return {
     /** Creates the room and dispatches its agent. LiveKit answers with the room as it is when the name lives already. */
-    async createRoom (spec: RoomSpec, deadline = anytime()): Promise<{ sid: string }> {
+    async createRoom (spec, deadline = anytime()) {
       const { sid } = await call('CreateRoom', rooms, deadline, true, (client) => client.createRoom({
         name: spec.name,
         metadata: spec.metadata,
@@ -131,7 +103,7 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
     },
 
     /** Deletes the room; one that is not there is deleted. 503 is repeated once: deletes of one room can collide. */
-    async deleteRoom (name: string, deadline = anytime()): Promise<void> {
+    async deleteRoom (name, deadline = anytime()) {
       if (isCloud) await revokeTokens(name, deadline)
       try {
         await call('DeleteRoom', rooms, deadline, true, (client) => client.deleteRoom(name))
@@ -141,20 +113,20 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
     },
 
     /** Who is in the room. A room that does not exist answers like an empty one: `findRooms` tells them apart. */
-    async listParticipants (name: string, deadline = anytime()): Promise<Participant[]> {
+    async listParticipants (name, deadline = anytime()) {
       const list = await call('ListParticipants', rooms, deadline, true, (client) => client.listParticipants(name))
       return list.map(toParticipant)
     },
 
     /** Which of the named rooms exist, with their sids. Never asks with an empty list: that lists everybody's rooms. */
-    async findRooms (names: string[], deadline = anytime()): Promise<Map<string, string>> {
+    async findRooms (names, deadline = anytime()) {
       if (names.length === 0) return new Map()
       const found = await call('ListRooms', rooms, deadline, true, (client) => client.listRooms(names))
       return new Map(found.map((room) => [room.name, room.sid]))
     },
 
     /** Sends a participant away; one that is not there is gone. */
-    async removeParticipant (roomName: string, identity: string, deadline = anytime()): Promise<void> {
+    async removeParticipant (roomName, identity, deadline = anytime()) {
       try {
         await call('RemoveParticipant', rooms, deadline, false, (client) => client.removeParticipant(roomName, identity))
       } catch (error) {
@@ -163,11 +135,11 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
     },
 
     /** Sends for an agent. Never repeated: each call that LiveKit got brings one more. */
-    async createDispatch (roomName: string, agentName: string, metadata: string, deadline = anytime()): Promise<void> {
+    async createDispatch (roomName, agentName, metadata, deadline = anytime()) {
       await call('CreateDispatch', dispatches, deadline, false, (client) => client.createDispatch(roomName, agentName, { metadata }))
     },
 
-    async listDispatches (roomName: string, deadline = anytime()): Promise<Dispatch[]> {
+    async listDispatches (roomName, deadline = anytime()) {
       const list = await call('ListDispatch', dispatches, deadline, true, (client) => client.listDispatch(roomName))
       return list.map((dispatch) => ({
         id: dispatch.id,
@@ -177,7 +149,7 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
       }))
     },
 
-    async deleteDispatch (id: string, roomName: string, deadline = anytime()): Promise<void> {
+    async deleteDispatch (id, roomName, deadline = anytime()) {
       await call('DeleteDispatch', dispatches, deadline, false, (client) => client.deleteDispatch(id, roomName))
     },
 
@@ -185,7 +157,7 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
      * Signs a join token (A2): this room, this identity, this grant, nothing else.
      * @param join.ttl lifetime in seconds
      */
-    async joinToken (join: { roomName: string, identity: string, name: string, ttl: number, grant: JoinGrant }): Promise<{ token: string, expiresAt: Date }> {
+    async joinToken (join) {
       const { canPublishSources, ...grant } = join.grant
       const token = new AccessToken(apiKey, apiSecret, { identity: join.identity, name: join.name, ttl: join.ttl })
       token.addGrant({ roomJoin: true, room: join.roomName, ...grant, ...(canPublishSources && { canPublishSources: canPublishSources.map((source) => sources[source]) }) })
@@ -198,7 +170,7 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
      * Whether the server lets a token make its room anew (`room.auto_create`), asked with a token for a room that never was.
      * Nothing is created by it (livekit.md section 4). Cloud always does.
      */
-    async autoCreates (deadline = anytime()): Promise<boolean> {
+    async autoCreates (deadline = anytime()) {
       if (!transport) return true
       const token = new AccessToken(apiKey, apiSecret, { identity: 'livekit-sessions', ttl: 30 })
       token.addGrant({ roomJoin: true, room: `auto-create-${randomUUID()}` })

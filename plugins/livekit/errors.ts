@@ -2,17 +2,13 @@
 import createError from '@fastify/error'
 import { BrokenCircuitError } from 'cockatiel'
 import { ServerError } from 'livekit-server-sdk'
-import { retryAfter } from '../problem.ts'
+import { retryAfter } from '../../src/sessions/errors.ts'
+import type { Outcome } from '../../src/sessions/rooms.ts'
 
 /** LiveKit was asked and did not do it: answered 500 with a generic text (A8.2). */
 export const LiveKitFailed = createError('LIVEKIT_FAILED', 'LiveKit did not answer as it should', 500)
 /** LiveKit was not asked, because it has been failing: try again in a second. */
 export const LiveKitUnavailable = createError('LIVEKIT_UNAVAILABLE', 'The service is not available right now. Try again later.', 503)
-
-/**
- * What became of a failed call: `refused` = LiveKit said no, `not_sent` = it never got it, `unknown` = it may have done it.
- */
-export type Outcome = 'refused' | 'not_sent' | 'unknown'
 
 export interface LiveKitError extends Error {
   outcome: Outcome

@@ -1,18 +1,19 @@
 // The LiveKit client of the process: opened once, closed with the app.
 import fp from 'fastify-plugin'
-import { createLiveKit, type LiveKit } from './client.ts'
+import type { Rooms } from '../../src/sessions/rooms.ts'
+import { createLiveKit } from './client.ts'
 import { createWebhookReader } from './webhooks.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    livekit: LiveKit & { readWebhook: ReturnType<typeof createWebhookReader> }
+    livekit: Rooms & { readWebhook: ReturnType<typeof createWebhookReader> }
   }
 }
 
 export default fp(async (app) => {
-  const { LIVEKIT_API_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET } = app.config
+  const { LIVEKIT_URL, LIVEKIT_API_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET } = app.config
   const livekit = createLiveKit({
-    url: LIVEKIT_API_URL,
+    url: LIVEKIT_API_URL ?? LIVEKIT_URL,
     apiKey: LIVEKIT_API_KEY,
     apiSecret: LIVEKIT_API_SECRET,
     metrics: app.metrics,

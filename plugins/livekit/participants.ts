@@ -1,17 +1,6 @@
 // LiveKit's participants in the words of the service.
 import { DisconnectReason, ParticipantInfo_Kind as Kind, ParticipantInfo_State as State, type ParticipantInfo } from '@livekit/protocol'
-
-/** A participant as LiveKit lists it, or as a webhook tells of it. */
-export interface Participant {
-  sid: string
-  identity: string
-  /** STANDARD (a user), AGENT, EGRESS (a recorder), INGRESS, SIP. */
-  kind: string
-  /** JOINING, JOINED, ACTIVE, DISCONNECTED. */
-  state: string
-  joinedAt: Date
-  attributes: Record<string, string>
-}
+import type { Participant } from '../../src/sessions/rooms.ts'
 
 export function toParticipant (info: ParticipantInfo): Participant {
   return {

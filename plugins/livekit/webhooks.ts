@@ -1,22 +1,13 @@
 // LiveKit's webhooks: believed only with its signature over exactly these bytes.
 import createError from '@fastify/error'
 import { WebhookReceiver } from 'livekit-server-sdk'
-import { toParticipant, wentWithRoom, type Participant } from './participants.ts'
+import type { LiveKitEvent } from '../../src/sessions/rooms.ts'
+import { toParticipant, wentWithRoom } from './participants.ts'
 
 /** No signature, a wrong one, one of another key, or one over other bytes. */
 export const WebhookNotSigned = createError('WEBHOOK_NOT_SIGNED', 'The webhook is not signed by this LiveKit.', 401)
 /** Signed, but not a webhook event: never right later. */
 export const WebhookNotReadable = createError('WEBHOOK_NOT_READABLE', 'The webhook is not an event of LiveKit.', 400)
-
-/** What a webhook tells. Fields that its event does not have are empty. */
-export interface WebhookEvent {
-  id: string
-  type: string
-  roomName: string
-  roomSid: string
-  participant?: Participant & { wentWithRoom: boolean }
-  at: Date
-}
 
 /**
  * Makes the reader of webhooks.
@@ -26,7 +17,7 @@ export interface WebhookEvent {
 export function createWebhookReader (apiKey: string, apiSecret: string) {
   const receiver = new WebhookReceiver(apiKey, apiSecret)
 
-  return async (body: Buffer, authorization: string | undefined): Promise<WebhookEvent> => {
+  return async (body: Buffer, authorization: string | undefined): Promise<LiveKitEvent> => {
     let event
     try {
       event = await receiver.receive(body.toString(), authorization)

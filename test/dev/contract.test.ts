@@ -4,10 +4,10 @@ import { type AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { AccessToken, WebhookReceiver, type VideoGrant } from 'livekit-server-sdk'
-import { startEmulator } from '../../dev/emulator.ts'
-import { startLiveKit } from '../../dev/livekit.ts'
-import { joinRoom } from '../../dev/participant.ts'
-import { startTestWorker } from '../../dev/test-worker.ts'
+import { startEmulator } from '../../dev/livekit/emulator/emulator.ts'
+import { startLiveKit } from '../../dev/livekit/livekit.ts'
+import { joinRoom } from '../../dev/livekit/participant.ts'
+import { startTestWorker } from '../../dev/livekit/test-worker.ts'
 
 interface Server {
   url: string

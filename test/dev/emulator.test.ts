@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { RoomAgentDispatch } from '@livekit/protocol'
 import { AccessToken, AgentDispatchClient, RoomServiceClient } from 'livekit-server-sdk'
-import { startEmulator, type EmulatorOptions } from '../../dev/emulator.ts'
+import { startEmulator, type EmulatorOptions } from '../../dev/livekit/emulator/emulator.ts'
 
 const voice = [new RoomAgentDispatch({ agentName: 'voice' })]
 

@@ -4,7 +4,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Client } from 'undici'
-import { startFaultProxy } from '../../dev/fault-proxy.ts'
+import { startFaultProxy } from '../../dev/faults/fault-proxy.ts'
 
 t.test('forwards HTTP over kept-alive connections, large bodies and chunked ones included', async (t) => {
   const { proxy, client } = await http(t)

@@ -7,9 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { RoomServiceClient } from 'livekit-server-sdk'
-import { findLiveKit, freeTcpPort, LIVEKIT_VERSION, startLiveKit } from '../../dev/livekit.ts'
+import { findLiveKit, freeTcpPort, LIVEKIT_VERSION, startLiveKit } from '../../dev/livekit/livekit.ts'
 
-const livekitTs = fileURLToPath(new URL('../../dev/livekit.ts', import.meta.url))
+const livekitTs = fileURLToPath(new URL('../../dev/livekit/livekit.ts', import.meta.url))
 const { binary } = await findLiveKit({ log: t.comment })
 
 t.test('starts on the loopback, crashes, comes back at the same address without its rooms, stops', async (t) => {

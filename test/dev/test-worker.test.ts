@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ParticipantInfo_Kind as Kind, ParticipantInfo_State as State, RoomAgentDispatch } from '@livekit/protocol'
 import { AccessToken, AgentDispatchClient, RoomServiceClient } from 'livekit-server-sdk'
-import { startLiveKit } from '../../dev/livekit.ts'
-import { joinRoom } from '../../dev/participant.ts'
-import { startTestWorker, type Behaviour } from '../../dev/test-worker.ts'
+import { startLiveKit } from '../../dev/livekit/livekit.ts'
+import { joinRoom } from '../../dev/livekit/participant.ts'
+import { startTestWorker, type Behaviour } from '../../dev/livekit/test-worker.ts'
 
 const server = await startLiveKit({ departureTimeout: 1 })
 const rooms = new RoomServiceClient(server.url, server.apiKey, server.apiSecret)

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { toUser } from '../../plugins/user.ts'
+import { toUser } from '../../plugins/auth/user.ts'
 import { bearer, buildEdge, claims, env, hs256, livekitSecret, now, problem, talk, listenEdge, type Edge } from '../helper-edge.ts'
 
 const realm = 'Bearer realm="livekit-sessions"'

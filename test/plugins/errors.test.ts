@@ -2,7 +2,7 @@ import createError from '@fastify/error'
 import fc from 'fast-check'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { serializeError } from '../../plugins/logger.ts'
+import { serializeError } from '../../plugins/http/logger.ts'
 import { bearer, buildEdge, claims, hs256, problem, type Line } from '../helper-edge.ts'
 
 const somethingWrong = 'Something went wrong on our side. Try again.'

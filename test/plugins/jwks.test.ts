@@ -2,7 +2,7 @@ import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { createJwks } from '../../plugins/jwks.ts'
+import { createJwks } from '../../plugins/auth/jwks.ts'
 import { bearer, buildEdge, claims, hs256, problem, signed } from '../helper-edge.ts'
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })

@@ -1,16 +1,20 @@
+import { BlockList } from 'node:net'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import errors from '../../plugins/errors.ts'
-import http, { serverOptions } from '../../plugins/http.ts'
+import config from '../../plugins/config.ts'
+import errors from '../../plugins/http/errors.ts'
+import http, { serverOptions } from '../../plugins/http/index.ts'
 import pressure from '../../plugins/pressure.ts'
-import { problem } from '../helper-edge.ts'
+import { env, problem } from '../helper-edge.ts'
 
 async function build (t: Test, maxEventLoopDelay: number, sampleInterval = 50) {
   const lines: Array<Record<string, unknown>> = []
-  const app = Fastify(serverOptions({ LOG_LEVEL: 'info' }, { write: (line) => { lines.push(JSON.parse(line)) } }))
+  const proxies = new BlockList()
+  const app = Fastify(serverOptions(proxies, { write: (line) => { lines.push(JSON.parse(line)) } }))
   t.teardown(() => app.close())
+  await app.register(config, { environment: { ...env, LOG_LEVEL: 'info' } })
   await app.register(errors)
-  await app.register(http)
+  await app.register(http, { proxies })
   await app.register(pressure, { maxEventLoopDelay, sampleInterval })
   app.get('/task', async () => 'done')
   app.get('/livez', { config: { pressureHandler: () => {} } }, async () => 'alive')

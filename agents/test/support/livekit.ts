@@ -1,6 +1,6 @@
 // A real LiveKit server for the tests (the finder and starter of the folder above), and the clients to talk to it.
 import { AccessToken, AgentDispatchClient, RoomServiceClient } from 'livekit-server-sdk'
-import { startLiveKit as startServer } from '../../../dev/livekit.ts'
+import { startLiveKit as startServer } from '../../../dev/livekit/livekit.ts'
 
 /** Starts a server of its own for a test file, with LiveKit's own rule for loads (0.7), under which the worker must get its jobs. */
 export async function startLiveKit (options: { departureTimeout?: number, webhookUrl?: string } = {}) {

@@ -2,8 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startService as startProcess } from '../../../dev/service.ts'
-import { signUserToken } from '../../../dev/token.ts'
+import { startService as startProcess } from '../../../dev/prove/service.ts'
+import { signUserToken } from '../../../dev/demo/token.ts'
 import type { LiveKit } from './livekit.ts'
 
 const JWT_SECRET = 'a-secret-for-the-users-of-the-tests'

@@ -1,0 +1,62 @@
+// The service as a process of its own: for what only a real process shows, such as being killed.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { request } from 'undici'
+import { freeTcpPort } from '../livekit/livekit.ts'
+
+const server = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
+const READY_WITHIN = 15_000 // ms
+
+export type Service = Awaited<ReturnType<typeof startService>>
+
+/**
+ * Starts the service from its source with the given environment and nothing else, and resolves once it is ready.
+ * @throws with what it printed when it exits or is not ready within 15 s
+ */
+export async function startService (env: NodeJS.ProcessEnv) {
+  const port = Number(env.PORT) || await freeTcpPort()
+  const url = `http://127.0.0.1:${port}`
+  let printed = ''
+  const began = performance.now()
+  const child = spawn(process.execPath, ['--import=tsx', server], { env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const gone = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
+  child.stdout.on('data', (chunk) => { printed += chunk })
+  child.stderr.on('data', (chunk) => { printed += chunk })
+  const endWithUs = () => { child.kill('SIGKILL') }
+  process.once('exit', endWithUs)
+  gone.then(() => process.off('exit', endWithUs))
+
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`The service ended with ${child.exitCode}:\n${printed}`)
+    if (performance.now() - began > READY_WITHIN) {
+      child.kill('SIGKILL')
+      throw new Error(`The service was not ready within ${READY_WITHIN} ms:\n${printed}`)
+    }
+    // Each on a connection of its own: Node 20's fetch can spin for ever on kept connections to a process that was killed.
+    const response = await request(`${url}/readyz`, { reset: true }).catch(() => undefined)
+    await response?.body.dump()
+    if (response?.statusCode === 200) break
+    await new Promise((resolve) => { setTimeout(resolve, 25) })
+  }
+
+  return {
+    url,
+    port,
+    pid: child.pid!,
+    /** From the start of the process to its first ready answer, ms. */
+    readyAfter: performance.now() - began,
+    /** Everything it printed. */
+    log: () => printed,
+    /** SIGTERM; resolves with its exit code. */
+    async stop () {
+      child.kill('SIGTERM')
+      return (await gone)[0]
+    },
+    /** SIGKILL. */
+    async kill () {
+      child.kill('SIGKILL')
+      await gone
+    }
+  }
+}

@@ -1,0 +1,61 @@
+// What the rules refuse, as coded errors: what a client can be told, each with the status of its answer.
+
+/** What an error carries beside its text: members and headers of the answer, context of the log line. */
+export interface Details {
+  members?: Record<string, unknown>
+  headers?: Record<string, string>
+  context?: Record<string, unknown>
+}
+
+export class SessionError extends Error {
+  readonly code: string
+  /** HTTP status of the answer. */
+  readonly statusCode: number
+
+  constructor (code: string, message: string, statusCode: number, options?: ErrorOptions) {
+    super(message, options)
+    this.name = code
+    this.code = code
+    this.statusCode = statusCode
+  }
+}
+
+const sessionError = (code: string, message: string, statusCode: number) => class extends SessionError {
+  constructor (options?: ErrorOptions) { super(code, message, statusCode, options) }
+}
+
+/** Adds what the problem document, the response headers or the log line need beyond the error's own text. */
+export function withDetails<T extends Error> (error: T, details: Details): T {
+  return Object.assign(error, details)
+}
+
+/** The same for what may be tried again after `seconds`: RFC 9110 section 10.2.3. */
+export function retryAfter<T extends Error> (error: T, seconds: number, members: Record<string, unknown> = {}): T {
+  return withDetails(error, { members: { retry_after: seconds, ...members }, headers: { 'retry-after': String(seconds) } })
+}
+
+/** No such session, or it is over: the same for everybody (A4.3). */
+export const SessionNotFound = sessionError('SESSION_NOT_FOUND', 'Session not found', 404)
+/** Somebody else's live session (A4.2). */
+export const NotYourSession = sessionError('NOT_YOUR_SESSION', 'Not your session', 403)
+/** The user has as many live sessions as one may have (D4). */
+export const TooManySessions = sessionError('TOO_MANY_SESSIONS', 'You have as many sessions as one user may have. End one to start another.', 429)
+/** The user starts sessions faster than START_LIMIT_PER_MINUTE. */
+export const TooManyStarts = sessionError('TOO_MANY_STARTS', 'You have started too many sessions in the last minute. Wait before the next one.', 429)
+/** An Idempotency-Key that was used for another request (D3). */
+export const KeyReused = sessionError('IDEMPOTENCY_KEY_REUSED', 'This Idempotency-Key was used for a different request. Use a new key.', 422)
+/** The first request with this Idempotency-Key is still at work (D3). */
+export const StartInProgress = sessionError('START_IN_PROGRESS', 'A start with this Idempotency-Key is still running. Try again in a moment.', 409)
+/** The session that this Idempotency-Key started is over (D3). */
+export const StartedSessionEnded = sessionError('STARTED_SESSION_ENDED', 'The session that this Idempotency-Key started has ended. Use a new key to start another.', 409)
+/** The session was ended while it was still being started. */
+export const EndedWhileStarting = sessionError('ENDED_WHILE_STARTING', 'The session was ended while it was being started.', 409)
+/** Only an administrator may ask for this. */
+export const AdminOnly = sessionError('ADMIN_ONLY', 'Only an administrator may do this.', 403)
+/** A cursor that no list gave. */
+export const BadCursor = sessionError('BAD_CURSOR', 'The cursor is not one of this list.', 400)
+
+/** No such category, or one that is disabled (B3). */
+export const CategoryNotFound = sessionError('CATEGORY_NOT_FOUND', 'Counselor category not found or disabled', 404)
+/** A session that needs its agent did not get one (B6); the cause says which of the two it was. */
+export const AgentDidNotCome = sessionError('AGENT_DID_NOT_COME', 'The agent did not come', 500)

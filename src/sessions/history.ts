@@ -1,0 +1,84 @@
+// What was, and who did what: sessions past and present, for their owners and for administrators (D7).
+import type { Call } from './caller.ts'
+import type { Clock } from './clock.ts'
+import { AdminOnly, BadCursor, NotYourSession, SessionNotFound } from './errors.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import type { Session, SessionStore } from './store.ts'
+import type { ModeName, State } from './vocabulary.ts'
+
+export interface HistoryQuery { limit?: string, cursor?: string, mode?: ModeName, state?: State, from?: string, to?: string, user_id?: string }
+
+export interface HistoryDependencies { store: SessionStore, lifecycle: Lifecycle, clock: Clock }
+
+export function createHistory ({ store, lifecycle, clock }: HistoryDependencies) {
+  /** One's own session by its id, or anybody's for an administrator; every refusal is on record. */
+  async function find (call: Call, id: string): Promise<Session> {
+    const session = await store.byId(id, call.deadline)
+    if (!session) throw new SessionNotFound()
+    if (session.user_id === call.user.id || call.user.admin) return session
+    await store.note({ session_id: id, user_id: session.user_id, at: new Date(clock.now()), type: 'access.denied', actor: `user:${call.user.id}`, data: { operation: 'session' } })
+    throw session.state === 'ended' ? new SessionNotFound() : new NotYourSession()
+  }
+
+  return {
+    /**
+     * A page of sessions, newest first. Users see their own; administrators everybody's, or those of `user_id`.
+     * @throws AdminOnly when a user asks for somebody else's, BadCursor
+     */
+    async list (call: Call, query: HistoryQuery) {
+      const limit = Number(query.limit ?? 20)
+      if (query.user_id !== undefined && query.user_id !== call.user.id && !call.user.admin) throw new AdminOnly()
+      const sessions = await store.history({
+        userId: query.user_id ?? (call.user.admin ? undefined : call.user.id),
+        mode: query.mode,
+        state: query.state,
+        from: query.from ? new Date(query.from) : undefined,
+        to: query.to ? new Date(query.to) : undefined,
+        after: query.cursor ? readCursor(query.cursor) : undefined,
+        limit: limit + 1
+      }, call.deadline)
+      const page = sessions.slice(0, limit)
+      return { sessions: page.map(view), next_cursor: sessions.length > limit ? cursorOf(page.at(-1)!) : null }
+    },
+
+    /** A session and its events. */
+    async get (call: Call, id: string) {
+      const session = await find(call, id)
+      return { ...view(session), events: await store.eventsOf(id, call.deadline) }
+    },
+
+    /** Ends one's own session by id, or as an administrator anybody's. */
+    async end (call: Call, id: string) {
+      const session = await find(call, id)
+      if (session.state === 'ended') throw new SessionNotFound()
+      const isOwner = session.user_id === call.user.id
+      await lifecycle.close(session, { reason: isOwner ? 'user' : 'admin', by: `${isOwner ? 'user' : 'admin'}:${call.user.id}` }, call.deadline)
+      call.log.info({ roomName: session.room_name, userId: session.user_id, by: call.user.id }, 'session ended by its id')
+      return { status: 'ended' as const, id }
+    }
+  }
+}
+
+export type History = ReturnType<typeof createHistory>
+
+/** The record as the API shows it. */
+function view (session: Session) {
+  return {
+    ...session,
+    agent_type: session.agent_type ?? undefined,
+    counselor_category: session.category_name ?? undefined,
+    agent: { state: session.agent_state, dispatches: session.agent_dispatches, joined_at: session.agent_joined_at }
+  }
+}
+
+/** Where a page ended: it says nothing but a place in the caller's own list, so it needs no signature. */
+function cursorOf (session: Session): string {
+  return Buffer.from(`${session.created_at.getTime().toString(36)}.${session.id}`).toString('base64url')
+}
+
+function readCursor (cursor: string): { created_at: Date, id: string } {
+  const [, time, id] = /^([0-9a-z]{1,9})\.([0-9a-f-]{36})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
+  const at = new Date(parseInt(time ?? '', 36))
+  if (!id || Number.isNaN(at.getTime()) || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) throw new BadCursor()
+  return { created_at: at, id }
+}

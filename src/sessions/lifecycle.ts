@@ -1,0 +1,137 @@
+// What LiveKit's events and the end of a session do to it: close what somebody ends, bury what is gone, hear what LiveKit tells.
+import type { Clock } from './clock.ts'
+import { noMetrics, type SessionMetrics } from './metrics.ts'
+import { roomLimits } from './modes.ts'
+import { observe, whyGone, type Report } from './presence.ts'
+import type { LiveKitEvent, Rooms } from './rooms.ts'
+import type { Session, SessionStore } from './store.ts'
+import type { EndReason } from './vocabulary.ts'
+
+/** How long an end may take before another may take it over, ms: a request's deadline and some more. */
+const END_LEASE = 10_000
+/** A refreshed token of a client that was inside lives 10 minutes, and LiveKit allows a minute of leeway (livekit-source.md section 6). */
+const REFRESHED_TOKEN_LIFE = 11 * 60_000
+/**
+ * When the room of an ended session is looked at again, ms after the end. A join that races the delete can bring the room back even
+ * with auto_create off, and LiveKit may not list it for 5 s; it goes on trying to join for 16 s, and to create a room for 40 s.
+ */
+const LOOKS_AFTER_END = [1000, 2000, 4000, 6000, 10_000, 16_000, 40_000]
+/** How long LiveKit itself may go on trying to create a room, ms (livekit-source.md section 8). */
+export const SLOW_CREATE = 40_000
+
+const understood = new Set(['room_started', 'room_finished', 'participant_joined', 'participant_left'])
+
+export interface LifecycleDependencies {
+  store: SessionStore
+  livekit: Pick<Rooms, 'deleteRoom'>
+  clock: Clock
+  /** Tells the reconciler that a session is due now. */
+  wake?: () => void
+  metrics?: SessionMetrics
+}
+
+export function createLifecycle ({ store, livekit, clock, wake = () => {}, metrics = noMetrics }: LifecycleDependencies) {
+  const now = () => new Date(clock.now())
+  const later = (ms: number) => new Date(clock.now() + ms)
+
+  return {
+    /**
+     * Ends a session: row to `ending`, room deleted, row to `ended`. Whatever fails in between, the reconciler finishes.
+     * @param options.roomExists false when LiveKit never got to make the room
+     * @param options.holding number of the look that holds the row, for an end that is to be finished
+     * @returns the ended session; undefined when another is at it or it is over
+     * @throws LiveKitFailed with the row left `ending`: no token, no listing, slot held until it is done
+     */
+    async close (session: Pick<Session, 'id'>, { reason, by }: { reason: EndReason, by: string }, deadline?: number, { roomExists = true, holding }: { roomExists?: boolean, holding?: number } = {}): Promise<Session | undefined> {
+      const ending = await store.beginEnd(session.id, { reason, by, now: now(), lease_until: later(END_LEASE), holding }, deadline)
+      if (!ending) return undefined
+      try {
+        if (roomExists) await livekit.deleteRoom(ending.room_name, deadline)
+      } catch (error) {
+        // Shown to the reconciler at once; if even that fails, the lease runs out by itself.
+        await store.release([{ id: ending.id, check_no: ending.check_no, next_check_at: later(1000) }]).then(wake, () => {})
+        throw error
+      }
+      const over = await store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending, now()), next_check_at: lookAfterEnd(now(), now()) ?? null }, deadline)
+      if (over) metrics.ended(over)
+      return over
+    },
+
+    /** A room that LiveKit does not have any more although nobody here ended it: the session is over, for the reason its stays tell. */
+    async bury (session: Session, reason?: EndReason): Promise<Session | undefined> {
+      const over = await store.change({ id: session.id, check_no: session.check_no }, (current, stays) => {
+        if (current.state !== 'live') return undefined
+        const timedOut = clock.now() >= current.created_at.getTime() + roomLimits.emptyTimeout * 1000
+        return ended(current, stays, reason ?? whyGone(stays) ?? (timedOut ? 'idle' : 'lost'), 'service')
+      })
+      if (over) metrics.reported(session, over)
+      return over
+    },
+
+    /**
+     * Applies a webhook, in one transaction and without a call to LiveKit (it would stall the room's queue of events).
+     * Any order, doubles and losses end in the same state.
+     * @returns what became of it: applied to a session, about no room of ours, or of a kind that changes nothing
+     */
+    async apply (event: LiveKitEvent): Promise<'applied' | 'unknown_room' | 'ignored'> {
+      if (!understood.has(event.type) || !event.roomName) return 'ignored'
+      let before: Session | undefined
+      const session = await store.change({ room_name: event.roomName }, (current, stays) => {
+        before = current
+        const due = { next_check_at: now() }
+        switch (event.type) {
+          case 'participant_joined':
+          case 'participant_left': {
+            if (!event.participant) return undefined
+            const change = observe(current, stays, reportOf(event), now())
+            return { ...change, session: { ...change.session, ...(current.state !== 'ended' || event.type === 'participant_joined' ? due : {}) } }
+          }
+          case 'room_started':
+            // A room of a session that is over: somebody came in with an old token (D1).
+            return current.state === 'ended' ? { session: due } : undefined
+          case 'room_finished':
+            if (event.roomSid !== current.room_sid) return undefined
+            if (current.state === 'live') return ended(current, stays, whyGone(stays) ?? 'idle', 'livekit', event.id)
+            return current.state === 'ending' ? { session: due } : undefined
+          default:
+            return undefined
+        }
+      })
+      if (session) {
+        metrics.reported(before!, session)
+        wake()
+      }
+      return session ? 'applied' : 'unknown_room'
+    }
+  }
+
+  function ended (session: Session, stays: Parameters<typeof whyGone>[0], reason: EndReason, by: string, livekitId?: string) {
+    const at = now()
+    return {
+      session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, watch_until: watchUntil(session, at), next_check_at: lookAfterEnd(at, at) ?? null },
+      stays: stays.filter((stay) => !stay.left_at).map((stay) => ({ ...stay, left_at: at, with_room: true })),
+      events: [{ at, type: 'session.ended' as const, actor: by, data: { reason }, livekit_id: livekitId }]
+    }
+  }
+}
+
+/** Until when a token of this session, or one refreshed up to `now`, could still open a server that lets it in (D1). */
+export function watchUntil (session: Session, now: Date): Date {
+  return new Date(Math.max(session.expires_at.getTime() + 60_000, now.getTime() + REFRESHED_TOKEN_LIFE))
+}
+
+/** The next look at the room of a session that ended at `endedAt`; undefined when all have been. */
+export function lookAfterEnd (endedAt: Date, now: Date): Date | undefined {
+  const passed = now.getTime() - endedAt.getTime()
+  const next = LOOKS_AFTER_END.find((ms) => ms > passed)
+  return next === undefined ? undefined : new Date(endedAt.getTime() + next)
+}
+
+export type Lifecycle = ReturnType<typeof createLifecycle>
+
+function reportOf (event: LiveKitEvent): Report {
+  const participant = event.participant!
+  return event.type === 'participant_joined'
+    ? { joined: [participant], livekitId: event.id }
+    : { left: [{ ...participant, leftAt: event.at, withRoom: participant.wentWithRoom }], livekitId: event.id }
+}

@@ -1,0 +1,133 @@
+// Who is in a room, and what a report about it (a webhook, a look) changes in the record of the session: pure functions.
+import type { Participant } from './rooms.ts'
+import type { Change, Session, SessionEvent, Stay } from './store.ts'
+
+// The avatar publishes on behalf of its agent: it is not counted beside it.
+const isAvatar = ({ attributes }: Pick<Participant, 'attributes'>) => attributes['lk.publish_on_behalf'] !== undefined
+const isHelper = (participant: Pick<Participant, 'kind' | 'attributes'>) => participant.kind === 'EGRESS' || isAvatar(participant)
+
+/** Those that count, as they joined: ACTIVE users and agents, without recorders and avatars (A4.4). */
+export function present (participants: Participant[]): Participant[] {
+  return participants
+    .filter((participant) => participant.state === 'ACTIVE' && !isHelper(participant))
+    .sort((a, b) => a.joinedAt.getTime() - b.joinedAt.getTime())
+}
+
+/** What the status answers say of a room (A4.4); voice shows all but the avatar. */
+export function statusOf (participants: Participant[]) {
+  const counted = present(participants)
+  return {
+    active: counted.length > 0,
+    participants: counted.length,
+    agent_connected: counted.some((participant) => participant.kind === 'AGENT'),
+    avatar_connected: participants.some((participant) => participant.state === 'ACTIVE' && isAvatar(participant))
+  }
+}
+
+export interface Report {
+  /** Who was seen to be in the room. */
+  joined?: Participant[]
+  /** Who was seen to have left, and when. `withRoom`: the room went and took it along. */
+  left?: Array<Participant & { leftAt: Date, withRoom: boolean }>
+  /** `joined` is everybody there is: whoever is not listed has left. */
+  complete?: boolean
+  /** The webhook's id, remembered with what it changed. */
+  livekitId?: string
+}
+
+/** The list may be older than the webhook that told of a join: who joined within this time is not missed yet. */
+const JUST_JOINED = 5000
+/** An agent that had stayed this long was a good one: losing it begins a new episode of dispatches. */
+const GOOD_STAY = 60_000
+
+/**
+ * What a report changes. The same reports in any order, doubled or not, end in the same record:
+ * each stay is the union of what was told of its sid, and the session's columns follow from its stays.
+ */
+export function observe (session: Session, known: Stay[], report: Report, now: Date): Change {
+  const stays = new Map(known.map((stay) => [stay.sid, stay]))
+  const changed = new Map<string, Stay>()
+  const events: NonNullable<Change['events']> = []
+  const actor = report.livekitId ? 'livekit' : 'service'
+  const put = (stay: Stay) => { stays.set(stay.sid, stay); changed.set(stay.sid, stay) }
+  const tell = (what: 'joined' | 'left', stay: Stay, at: Date) => events.push({ at, type: `${isAgent(stay) ? 'agent' : 'participant'}.${what}` as SessionEvent['type'], actor, data: { identity: stay.identity }, livekit_id: report.livekitId })
+
+  for (const participant of report.joined ?? []) {
+    if (isHelper(participant)) continue
+    const stay = stays.get(participant.sid)
+    // Who is listed is there, whatever an earlier list made of it; but who LiveKit said has left does not come back under this sid.
+    const missed = report.complete && stay?.left_at && !stay.left_told && !stay.with_room
+    if (stay?.joined_at && !missed) continue
+    // Who is reported in a session that is over came in before: its stay ended with the room, until told otherwise.
+    const over = session.ended_at && !stay ? { left_at: session.ended_at, with_room: true } : {}
+    const joined: Stay = { ...(stay ?? blank(participant)), joined_at: participant.joinedAt, ...(missed && { left_at: null }), ...over }
+    put(joined)
+    tell('joined', joined, participant.joinedAt)
+  }
+  for (const participant of report.left ?? []) {
+    if (isHelper(participant)) continue
+    const stay = stays.get(participant.sid)
+    const hungUp = isAgent(participant) && participant.attributes['session.end'] === 'agent'
+    const left: Stay = { ...(stay ?? blank(participant)), left_at: participant.leftAt, left_told: true, with_room: participant.withRoom, hung_up: hungUp }
+    if (stay?.left_told) continue
+    put(left)
+    if (!stay?.left_at || (stay.with_room && !left.with_room)) tell('left', left, participant.leftAt)
+  }
+  if (report.complete) {
+    const here = new Set((report.joined ?? []).map((participant) => participant.sid))
+    for (const stay of stays.values()) {
+      if (stay.left_at || here.has(stay.sid) || now.getTime() - (stay.joined_at?.getTime() ?? 0) < JUST_JOINED) continue
+      const left = { ...stay, left_at: now }
+      put(left)
+      tell('left', left, now)
+    }
+  }
+
+  return { stays: [...changed.values()], events, session: changed.size > 0 ? columns(session, known, [...stays.values()]) : {} }
+}
+
+/** The columns of a session that follow from who was in its room. */
+function columns (session: Session, before: Stay[], after: Stay[]): Partial<Session> {
+  const agents = after.filter(isAgent)
+  const userJoinedAt = latest(after.filter((stay) => stay.kind === 'STANDARD'))
+  const agentJoinedAt = latest(agents)
+  const change: Partial<Session> = { user_joined_at: userJoinedAt, agent_joined_at: agentJoinedAt }
+  if (agents.length > 0 && session.state !== 'ended') {
+    const known = new Map(before.map((stay) => [stay.sid, stay]))
+    // Only news counts: a late word on an agent known to be gone must not hide that another was sent for.
+    const gone = agents.filter((stay) => stay.left_at && !known.get(stay.sid)?.left_at)
+    if (agents.some((stay) => !stay.left_at)) change.agent_state = 'joined'
+    else if (gone.length > 0) change.agent_state = 'left'
+    if (change.agent_state === 'left' && gone.some((stay) => stay.joined_at && stay.left_at!.getTime() - stay.joined_at.getTime() >= GOOD_STAY)) change.episode_dispatches = 0
+  }
+  // A user who comes back begins a new episode: an agent that had failed is sent for again (D2).
+  if (session.user_joined_at && userJoinedAt && userJoinedAt > session.user_joined_at && session.agent_state !== 'none') {
+    change.episode_dispatches = 0
+    if (session.agent_state === 'failed') change.agent_state = 'left'
+  }
+  if (session.state === 'ended' && (session.end_reason === 'idle' || session.end_reason === 'lost')) {
+    change.end_reason = whyGone(after) ?? session.end_reason
+  }
+  return change
+}
+
+/**
+ * Why a room that nobody ended is gone, as far as its stays tell (section States of the design):
+ * the agent hung up, or it went with the user in it, or the user had left; undefined when no user was ever seen.
+ */
+export function whyGone (stays: Stay[]): 'agent' | 'lost' | 'idle' | undefined {
+  if (stays.some((stay) => stay.hung_up)) return 'agent'
+  const users = stays.filter((stay) => stay.kind === 'STANDARD')
+  if (users.some((stay) => !stay.left_at || stay.with_room)) return 'lost'
+  return users.length > 0 ? 'idle' : undefined
+}
+
+const isAgent = ({ kind }: { kind: string }) => kind === 'AGENT'
+
+function blank ({ sid, identity, kind }: Participant): Stay {
+  return { sid, identity, kind, joined_at: null, left_at: null, left_told: false, with_room: false, hung_up: false }
+}
+
+function latest (stays: Stay[]): Date | null {
+  return stays.reduce<Date | null>((last, { joined_at: at }) => at && (!last || at > last) ? at : last, null)
+}

@@ -1,0 +1,251 @@
+// The pass that repairs: looks at every session that is due and makes record and room agree (D6).
+import type { Clock } from './clock.ts'
+import { lookAfterEnd, watchUntil, type Lifecycle } from './lifecycle.ts'
+import type { Log } from './log.ts'
+import { noMetrics, type PassResult, type SessionMetrics } from './metrics.ts'
+import type { Mode } from './modes.ts'
+import { observe } from './presence.ts'
+import type { Participant, Rooms } from './rooms.ts'
+import type { Session, SessionStore } from './store.ts'
+import type { ModeName } from './vocabulary.ts'
+import { watchAgent, type WatchdogLimits } from './watchdog.ts'
+
+/** Sessions of one round; those of the next wait for no timer. */
+const BATCH = 500
+/** ListParticipants in flight at once, and names in one ListRooms (both measured: livekit.md section 4). */
+const IN_FLIGHT = 50
+const NAMES = 100
+/** How long a look may take before another replica may take the row, ms. */
+const LOOK_LEASE = 30_000
+/** When to look again at what could not be asked or finished, ms. */
+const SOON = 1000
+/** How often an ended room is looked at while its tokens may live, ms (D1). */
+const WATCH_INTERVAL = 60_000
+
+export interface ReconcilerDependencies {
+  store: SessionStore
+  livekit: Omit<Rooms, 'createRoom' | 'joinToken' | 'autoCreates'>
+  lifecycle: Lifecycle
+  modes: Record<ModeName, Mode>
+  clock: Clock
+  log: Log
+  limits: WatchdogLimits & { interval: number, endOnAgentFailure: boolean }
+  /** Whether the server lets tokens of deleted rooms in: then ended rooms are watched until their tokens are dead. */
+  revives: () => boolean
+  /** What the agent is told; the same as at the start but for the number of the dispatch. */
+  jobMetadata: (session: Session, dispatch: number) => Promise<string> | string
+  metrics?: SessionMetrics
+}
+
+export function createReconciler ({ store, livekit, lifecycle, modes, clock, log, limits, revives, jobMetadata, metrics = noMetrics }: ReconcilerDependencies) {
+  let woken = false
+
+  async function pass (): Promise<PassResult> {
+    const result: PassResult = { checked: 0, corrected: {}, unanswered: 0, lag: 0 }
+    for (;;) {
+      const due = await store.claimDue(new Date(clock.now()), later(LOOK_LEASE), BATCH)
+      result.checked += due.length
+      for (const { due_at: at } of due) result.lag = Math.max(result.lag, clock.now() - at.getTime())
+      await lookAt(due, result)
+      if (due.length < BATCH) break
+    }
+    if (result.unanswered > 0) log.warn({ unanswered: result.unanswered, checked: result.checked }, 'LiveKit could not be asked about some sessions: they stay as they are')
+    metrics.pass(result)
+    return result
+  }
+
+  /** One round: ListParticipants for the live ones, ListRooms for what came back empty, then a verdict each. */
+  async function lookAt (sessions: Session[], result: PassResult) {
+    const looks: Look[] = []
+    const release = (session: Session, at: Date | null) => looks.push({ id: session.id, check_no: session.check_no, next_check_at: at })
+    const correct = (what: string) => { result.corrected[what] = (result.corrected[what] ?? 0) + 1 }
+    /** A verdict that cannot be carried out changes nothing: the row comes up again soon. */
+    const attempt = async (session: Session, work: () => Promise<void>) => {
+      try {
+        await work()
+      } catch (err) {
+        result.unanswered++
+        log.debug({ err, roomName: session.room_name }, 'session not looked at')
+        release(session, later(SOON))
+      }
+    }
+
+    const empty: Session[] = []
+    await each(sessions, IN_FLIGHT, (session) => attempt(session, async () => {
+      if (session.state === 'ended') empty.push(session)
+      else if (session.state === 'starting' || session.state === 'ending') await finish(session, correct)
+      else if (session.expires_at.getTime() <= clock.now()) await end(session, 'max_duration', correct)
+      else {
+        const participants = await livekit.listParticipants(session.room_name)
+        if (participants.length === 0) empty.push(session)
+        else await attend(session, participants, release, correct)
+      }
+    }))
+    await each(chunks(empty, NAMES), IN_FLIGHT, async (batch) => {
+      let rooms: Map<string, string>
+      try {
+        rooms = await livekit.findRooms(batch.map((session) => session.room_name))
+      } catch {
+        result.unanswered += batch.length
+        for (const session of batch) release(session, later(SOON))
+        return
+      }
+      await each(batch, IN_FLIGHT, (session) => attempt(session, () => judge(session, rooms.get(session.room_name), release, correct)))
+    })
+    await store.release(looks)
+  }
+
+  /** A start that died or an end that was not finished: both end here. */
+  async function finish (session: Session, correct: Correct) {
+    const reason = session.end_reason ?? 'start_failed'
+    if (await lifecycle.close(session, { reason, by: 'service' }, undefined, { holding: session.check_no })) correct(reason)
+  }
+
+  async function end (session: Session, reason: 'max_duration' | 'agent_failed', correct: Correct) {
+    if (await lifecycle.close(session, { reason, by: 'service' })) correct(reason)
+  }
+
+  /** Nobody is in the room of this live session, or it is an ended one: is the room there at all? */
+  async function judge (session: Session, sid: string | undefined, release: Release, correct: Correct) {
+    if (session.state === 'ended') {
+      if (sid) {
+        await livekit.deleteRoom(session.room_name)
+        correct('revived')
+        // Whoever was let in got a refreshed token: watch on until that is dead too.
+        await store.change({ id: session.id, check_no: session.check_no }, () => ({ session: { watch_until: watchUntil(session, new Date(clock.now())) } }))
+        return release(session, later(SOON))
+      }
+      const watched = revives() && session.watch_until && session.watch_until.getTime() > clock.now()
+      return release(session, lookAfterEnd(session.ended_at!, new Date(clock.now())) ?? (watched ? later(WATCH_INTERVAL) : null))
+    }
+    if (sid === undefined) {
+      const gone = await lifecycle.bury(session)
+      if (gone) correct(gone.end_reason!)
+    } else if (sid !== session.room_sid) {
+      // LiveKit lost the room and somebody revived its name: not the room of this session.
+      const gone = await lifecycle.bury(session, 'lost')
+      if (gone) correct('lost')
+    } else {
+      await attend(session, [], release, correct)
+    }
+  }
+
+  /** The room of a live session is there: keep the record, and see to the agent. */
+  async function attend (session: Session, participants: Participant[], release: Release, correct: Correct) {
+    const sids = participants.filter((participant) => participant.state === 'ACTIVE').map((participant) => participant.sid).sort().join(' ')
+    let current: Session | undefined = session
+    const agentUnlisted = session.agent_state === 'joined' && !participants.some((participant) => participant.kind === 'AGENT')
+    if (sids !== session.seen_sids || agentUnlisted) {
+      current = await store.change({ id: session.id, check_no: session.check_no }, (row, stays) => {
+        const change = observe(row, stays, { joined: participants.filter((participant) => participant.state === 'ACTIVE'), complete: true }, new Date(clock.now()))
+        return { ...change, session: { ...change.session, seen_sids: sids } }
+      })
+      if (!current) return // somebody else decided
+      metrics.reported(session, current)
+    }
+    const nextLook = later(limits.interval * 1000)
+    const verdict = watchAgent(current, participants, limits, new Date(clock.now()))
+    switch (verdict.do) {
+      case 'wait':
+        return release(current, verdict.at && verdict.at < nextLook ? verdict.at : nextLook)
+      case 'remove':
+        await sendAway(current, verdict.agents)
+        correct('second_agent')
+        return release(current, later(SOON))
+      case 'fail':
+        await store.change({ id: current.id, check_no: current.check_no }, () => ({ session: { agent_state: 'failed' }, events: [event('agent.failed', {})] }))
+        log.error({ roomName: current.room_name, userId: current.user_id, sessionId: current.id, requestId: current.request_id, dispatches: current.agent_dispatches }, 'no agent came')
+        correct('agent_failed')
+        return limits.endOnAgentFailure ? end(current, 'agent_failed', () => {}) : release(current, nextLook)
+      case 'dispatch':
+        await dispatch(current)
+        correct('dispatched')
+        return release(current, later(SOON))
+    }
+  }
+
+  /** Sends for another agent. Claimed by the count first, so that no two replicas do; never repeated blindly (D2). */
+  async function dispatch (session: Session) {
+    const number = session.agent_dispatches + 1
+    const claimed = await store.change({ id: session.id, check_no: session.check_no }, (row) => row.agent_dispatches !== session.agent_dispatches
+      ? undefined
+      : {
+          session: { agent_state: 'dispatched', agent_dispatches: number, episode_dispatches: row.episode_dispatches + 1, agent_dispatched_at: new Date(clock.now()) },
+          events: [event('agent.dispatched', { dispatch: number })]
+        })
+    if (claimed?.agent_dispatches !== number) return
+    log.warn({ roomName: session.room_name, userId: session.user_id, sessionId: session.id, requestId: session.request_id, dispatch: number }, 'agent missing: dispatching another')
+    try {
+      await livekit.createDispatch(session.room_name, modes[session.mode].agentName, await jobMetadata(session, number))
+    } catch (err) {
+      // It may have been done or not. The count stands; the next look sees who came, and only then sends again.
+      log.warn({ err, roomName: session.room_name, sessionId: session.id }, 'dispatch failed')
+    }
+  }
+
+  /** The first agent stays; the others go, and with each its dispatch. */
+  async function sendAway (session: Session, agents: Participant[]) {
+    log.warn({ roomName: session.room_name, sessionId: session.id, agents: agents.length }, 'more than one agent: sending the later ones away')
+    for (const agent of agents) await livekit.removeParticipant(session.room_name, agent.identity)
+    const gone = new Set(agents.map((agent) => agent.identity))
+    const dispatches = await livekit.listDispatches(session.room_name)
+    for (const { id, agents } of dispatches) if (agents.some((identity) => gone.has(identity))) await livekit.deleteDispatch(id, session.room_name)
+  }
+
+  const later = (ms: number) => new Date(clock.now() + ms)
+  const event = (type: 'agent.failed' | 'agent.dispatched', data: Record<string, unknown>) => ({ at: new Date(clock.now()), type, actor: 'service', data })
+
+  let running: Promise<PassResult> | undefined
+  let timer: NodeJS.Timeout | undefined
+
+  /** One pass over everything that is due; passes of one process follow each other. */
+  function reconcile (): Promise<PassResult> {
+    const mine = (running ?? Promise.resolve()).catch(() => {}).then(pass)
+    running = mine
+    const over = () => { if (running === mine) running = undefined }
+    mine.then(over, over)
+    return mine
+  }
+
+  async function tick () {
+    await reconcile().catch((err) => log.error({ err }, 'reconciler pass failed'))
+  }
+
+  return {
+    reconcile,
+    /** Looks every second for what is due, until `stop`. */
+    start () {
+      timer = setInterval(() => { if (!running) tick() }, SOON).unref()
+    },
+    /** Something became due just now: does not wait for the second. */
+    wake () {
+      if (timer && !woken) {
+        woken = true
+        setImmediate(() => { woken = false; tick() })
+      }
+    },
+    async stop () {
+      clearInterval(timer)
+      timer = undefined
+      await running?.catch(() => {})
+    }
+  }
+}
+
+export type Reconciler = ReturnType<typeof createReconciler>
+
+interface Look { id: string, check_no: number, next_check_at: Date | null }
+type Release = (session: Session, at: Date | null) => void
+type Correct = (what: string) => void
+
+/** Runs `work` for each item, at most `width` at once. */
+async function each<T> (items: T[], width: number, work: (item: T) => Promise<void>) {
+  const queue = items.values()
+  await Promise.all(Array.from({ length: Math.min(width, items.length) }, async () => {
+    for (const item of queue) await work(item)
+  }))
+}
+
+function chunks<T> (items: T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, n) => items.slice(n * size, (n + 1) * size))
+}

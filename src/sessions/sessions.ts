@@ -1,0 +1,231 @@
+// The rules of a session, from the user's side: start, status, end and list what is one's own.
+import { randomUUID } from 'node:crypto'
+import { agentArrival } from './agent-arrival.ts'
+import type { Call } from './caller.ts'
+import type { Category } from './categories.ts'
+import type { Clock } from './clock.ts'
+import { AgentDidNotCome, EndedWhileStarting, KeyReused, NotYourSession, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, withDetails } from './errors.ts'
+import { SLOW_CREATE, type Lifecycle } from './lifecycle.ts'
+import { noMetrics, type SessionMetrics } from './metrics.ts'
+import { jobMetadata, roomLimits, type Mode } from './modes.ts'
+import { present, statusOf } from './presence.ts'
+import type { Participant, Rooms } from './rooms.ts'
+import type { Session, SessionStore } from './store.ts'
+import type { AgentType, ModeName } from './vocabulary.ts'
+
+export interface SessionsDependencies {
+  store: SessionStore
+  livekit: Pick<Rooms, 'createRoom' | 'listParticipants' | 'findRooms' | 'listDispatches' | 'joinToken'>
+  lifecycle: Lifecycle
+  modes: Record<ModeName, Mode>
+  clock: Clock
+  limits: { sessionsPerUser: number, startsPerMinute: number, departureTimeout: number, reconcileInterval: number }
+  metrics?: SessionMetrics
+  /** What the agent of a session is told besides (B4). */
+  promptOf?: (session: Session) => Promise<string | undefined>
+  /** The address that clients are given. */
+  livekitUrl: string
+}
+
+/** What is asked of a start, by mode. */
+export interface StartRequest { agent_type?: AgentType, category?: Pick<Category, 'id' | 'name'> }
+
+/** A request has 7 s; a start that is older and not live has lost its starter. */
+const STARTER_LIFE = 7000
+/** What waiting for an agent leaves of a request's time, for the undo, ms (B6). */
+const LAST_SECOND = 1000
+/** What CreateRoom leaves of a request's time, for the undo, ms. */
+const UNDO_TIME = 500
+
+export function createSessions ({ store, livekit, lifecycle, modes, clock, limits, livekitUrl, promptOf = async () => undefined, metrics = noMetrics }: SessionsDependencies) {
+  const later = (ms: number) => new Date(clock.now() + ms)
+  const note = (call: Call, session: Session | undefined, type: 'access.denied' | 'token.issued', data: Record<string, unknown>) =>
+    store.note({ session_id: session?.id ?? null, user_id: session?.user_id ?? call.user.id, at: later(0), type, actor: `user:${call.user.id}`, data })
+
+  return {
+    /**
+     * Starts a session: one insert, one RPC, one update, one signature. With an Idempotency-Key, the same start again gives the same room (D3).
+     * @throws TooManySessions, TooManyStarts, KeyReused, StartInProgress, StartedSessionEnded, and what the store and LiveKit throw
+     */
+    async start (call: Call, modeName: ModeName, request: StartRequest, idempotencyKey?: string) {
+      const mode = modes[modeName]
+      for (let attempt = 1; ; attempt++) {
+        const id = randomUUID()
+        const claimed = await store.claim({
+          id,
+          mode: mode.name,
+          room_name: mode.roomName(call.user.id, id),
+          user_id: call.user.id,
+          agent_type: request.agent_type ?? null,
+          category_id: request.category?.id ?? null,
+          category_name: request.category?.name ?? null,
+          idempotency_key: idempotencyKey ?? null,
+          request_id: call.id,
+          agent_state: mode.agentName ? 'dispatched' : 'none',
+          agent_dispatches: mode.agentName ? 1 : 0,
+          created_at: later(0),
+          expires_at: later(mode.maxDuration * 1000),
+          next_check_at: later(SLOW_CREATE + mode.agentWait * 1000)
+        }, { slots: limits.sessionsPerUser, startsPerMinute: limits.startsPerMinute }, call.deadline)
+        if (claimed) return open(call, mode, claimed, false)
+
+        const before = idempotencyKey && await store.byKey(call.user.id, idempotencyKey, call.deadline)
+        if (before) return replay(call, mode, before, request)
+        await refuse(call, attempt > 2)
+      }
+    },
+
+    /** What LiveKit knows of the session's room (A4). A room that is gone ends the session. */
+    async status (call: Call, modeName: ModeName, roomName: string) {
+      const session = await own(call, modeName, roomName, ['live'])
+      const participants = await participantsOf(call, session)
+      if (!participants) throw new SessionNotFound()
+      const status = statusOf(participants)
+      call.log.info({ roomName, userId: call.user.id, ...status }, `${modeName} session status`)
+      return { room_name: roomName, ...status, created_at: session.created_at }
+    },
+
+    /**
+     * A fresh token for a session of one's own (D5), never beyond its end. LiveKit is asked: a room that is gone ends the session.
+     * @param modeName any mode when not given
+     */
+    async rejoin (call: Call, modeName: ModeName | undefined, roomName: string) {
+      const session = await own(call, modeName, roomName, ['live'])
+      if (!await participantsOf(call, session)) throw new SessionNotFound()
+      const issued = await issue(call, modes[session.mode], session, false)
+      await note(call, session, 'token.issued', {})
+      call.log.info({ roomName, userId: call.user.id }, 'token issued again')
+      return issued
+    },
+
+    /** Ends the session (A5). One whose end is under way counts as ended; one whose end was given up is ended again. */
+    async end (call: Call, modeName: ModeName, roomName: string) {
+      const session = await own(call, modeName, roomName, ['starting', 'live', 'ending'])
+      await lifecycle.close(session, { reason: 'user', by: `user:${call.user.id}` }, call.deadline)
+      call.log.info({ roomName, userId: call.user.id }, `${modeName} session ended`)
+      return { status: 'ended' as const, room_name: roomName }
+    },
+
+    /** The caller's live sessions (A6), from our own index: LiveKit is asked about these rooms only (D6). */
+    async active (call: Call, modeName: ModeName) {
+      const mine = await store.liveOf(call.user.id, modeName, call.deadline)
+      const rooms = await Promise.all(mine.map(async (session) => ({ session, participants: await livekit.listParticipants(session.room_name, call.deadline) })))
+      const empty = rooms.filter(({ participants }) => participants.length === 0).map(({ session }) => session.room_name)
+      const existing = await livekit.findRooms(empty, call.deadline)
+      const sessions = []
+      for (const { session, participants } of rooms) {
+        const isThere = participants.length > 0 || existing.get(session.room_name) === session.room_sid
+        if (isThere) sessions.push({ ...session, counselor_category: session.category_name, participants: present(participants).length })
+        else await lifecycle.bury(session)
+      }
+      call.log.info({ userId: call.user.id, sessions: sessions.length }, `active ${modeName} sessions`)
+      return { sessions }
+    }
+  }
+
+  /** Row to room to token. Called once for a new row, and again for one whose starter died. */
+  async function open (call: Call, mode: Mode, session: Session, replayed: boolean) {
+    let room: { sid: string } | undefined
+    try {
+      room = await livekit.createRoom({
+        name: session.room_name,
+        metadata: JSON.stringify(mode.roomMetadata(session)),
+        ...roomLimits,
+        departureTimeout: limits.departureTimeout,
+        agentName: mode.agentName,
+        agentMetadata: jobMetadata(session, 1, await promptOf(session))
+      }, call.deadline - UNDO_TIME)
+      if (mode.agentWait > 0) await awaitAgent(session, call.deadline - LAST_SECOND)
+    } catch (error) {
+      await undo(session, room !== undefined || mayExist(error), call.deadline)
+      throw withDetails(error as Error, { context: { ...(error as { context?: object }).context, roomName: session.room_name, sessionId: session.id } })
+    }
+
+    const now = clock.now()
+    // A whole second, so that the token, which counts in seconds, cannot outlive the session.
+    const expiresAt = new Date(Math.ceil(now / 1000 + mode.maxDuration) * 1000)
+    const live = await store.goLive(session.id, { room_sid: room.sid, expires_at: expiresAt, next_check_at: later(limits.reconcileInterval * 1000), actor: `user:${call.user.id}`, now: new Date(now) }, call.deadline)
+    if (live) {
+      metrics.started(live)
+      call.log.info({ roomName: live.room_name, userId: live.user_id, agentType: live.agent_type, category: live.category_name, sessionId: live.id }, `${mode.name} session started`)
+      return issue(call, mode, live, replayed)
+    }
+    // Somebody else decided: another retry was first, or the session was ended meanwhile.
+    const decided = await store.byId(session.id, call.deadline)
+    if (decided?.state === 'live') return issue(call, mode, decided, true)
+    await lifecycle.close(session, { reason: 'start_failed', by: 'service' }, call.deadline)
+    throw new EndedWhileStarting()
+  }
+
+  /** Says yes only when the agent is on its way (B6). */
+  async function awaitAgent (session: Session, until: number) {
+    const arrival = await agentArrival(livekit, clock, session.room_name, until)
+    if (arrival !== 'there') throw new AgentDidNotCome({ cause: new Error(arrival === 'failed' ? 'its avatar failed' : 'no worker took the dispatch') })
+  }
+
+  /** A start that failed frees its slot and its key; a room that may exist is deleted, by the reconciler if not by us. */
+  async function undo (session: Session, roomExists: boolean, deadline: number) {
+    await lifecycle.close(session, { reason: 'start_failed', by: 'service' }, deadline, { roomExists }).catch(() => {}) // on record: the reconciler's now
+  }
+
+  async function issue (call: Call, mode: Mode, session: Session, replayed: boolean) {
+    const ttl = Math.min(mode.tokenTtl, Math.floor((session.expires_at.getTime() - clock.now()) / 1000))
+    const { token, expiresAt } = await livekit.joinToken({ roomName: session.room_name, identity: session.user_id, name: mode.participantName(call.user), ttl, grant: mode.grant })
+    return { session, token, livekit_url: livekitUrl, expires_at: expiresAt, replayed }
+  }
+
+  async function replay (call: Call, mode: Mode, session: Session, request: StartRequest) {
+    if (session.mode !== mode.name || session.agent_type !== (request.agent_type ?? null) || session.category_id !== (request.category?.id ?? null)) throw new KeyReused()
+    switch (session.state) {
+      case 'live': return issue(call, mode, session, true)
+      case 'starting':
+        if (clock.now() - session.created_at.getTime() < STARTER_LIFE + mode.agentWait * 1000) throw retryAfter(new StartInProgress(), 1)
+        return open(call, mode, session, true)
+      default: throw new StartedSessionEnded()
+    }
+  }
+
+  /** Why a start found no place. `final`: it was tried again already, so the limit is what it must be. */
+  async function refuse (call: Call, final: boolean) {
+    const { live, recent, oldest } = await store.usage(call.user.id, later(0), call.deadline)
+    const { sessionsPerUser, startsPerMinute } = limits
+    if (startsPerMinute > 0 && recent >= startsPerMinute) {
+      await note(call, undefined, 'access.denied', { reason: 'too_many_starts' })
+      throw retryAfter(new TooManyStarts(), Math.max(1, Math.ceil((oldest!.getTime() + 60_000 - clock.now()) / 1000)), { limit: startsPerMinute })
+    }
+    if (live >= sessionsPerUser || final) {
+      await note(call, undefined, 'access.denied', { reason: 'too_many_sessions' })
+      throw retryAfter(new TooManySessions(), 60, { limit: sessionsPerUser })
+    }
+  }
+
+  /** The caller's session behind a room name: 404 for all when there is none in these states, 403 for others while it lives (A4.2, A4.3). */
+  async function own (call: Call, modeName: ModeName | undefined, roomName: string, states: Array<Session['state']>): Promise<Session> {
+    const session = await store.byRoom(roomName, call.deadline)
+    const isMine = session?.user_id === call.user.id
+    if (!session || (modeName && session.mode !== modeName) || !(isMine ? states : ['live']).includes(session.state)) throw new SessionNotFound()
+    if (!isMine) {
+      await note(call, session, 'access.denied', { operation: 'session' })
+      throw new NotYourSession()
+    }
+    return session
+  }
+
+  /** Who is in the room; undefined, and the session over, when there is no such room any more. */
+  async function participantsOf (call: Call, session: Session): Promise<Participant[] | undefined> {
+    const participants = await livekit.listParticipants(session.room_name, call.deadline)
+    if (participants.length > 0) return participants
+    const rooms = await livekit.findRooms([session.room_name], call.deadline)
+    if (rooms.get(session.room_name) === session.room_sid) return participants
+    await lifecycle.bury(session)
+    return undefined
+  }
+}
+
+/** Whether a CreateRoom that failed may have been carried out all the same. */
+function mayExist (error: unknown): boolean {
+  const { outcome } = error as { outcome?: string }
+  return outcome !== 'not_sent' && outcome !== 'refused'
+}
+
+export type Sessions = ReturnType<typeof createSessions>

@@ -1,0 +1,125 @@
+// What the rules need from the database: the record of a session and the few ways it may change.
+import type { AgentState, AgentType, EndReason, EventType, ModeName, State } from './vocabulary.ts'
+
+/** One user's room from start to end, as it stands in the table `sessions`. */
+export interface Session {
+  id: string
+  mode: ModeName
+  room_name: string
+  room_sid: string | null
+  user_id: string
+  agent_type: AgentType | null
+  category_id: string | null
+  category_name: string | null
+  slot: number
+  state: State
+  ended_by: string | null
+  end_reason: EndReason | null
+  idempotency_key: string | null
+  /** Of the request that started it: goes with the dispatch into the agent's log. */
+  request_id: string
+  agent_state: AgentState
+  agent_dispatches: number
+  episode_dispatches: number
+  agent_dispatched_at: Date | null
+  agent_joined_at: Date | null
+  user_joined_at: Date | null
+  seen_sids: string
+  created_at: Date
+  expires_at: Date
+  ended_at: Date | null
+  watch_until: Date | null
+  next_check_at: Date | null
+  check_no: number
+}
+
+export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'>
+
+/** One participant's time in a room, keyed by LiveKit's participant sid. */
+export interface Stay {
+  sid: string
+  identity: string
+  kind: string
+  joined_at: Date | null
+  left_at: Date | null
+  /** LiveKit said so; otherwise it was only not listed any more, or its room ended. */
+  left_told: boolean
+  /** It went because the room went, not by itself. */
+  with_room: boolean
+  /** An agent that said it hangs up: attribute session.end = agent. */
+  hung_up: boolean
+}
+
+/** One line of the history and audit trail. `actor` is `user:<id>`, `admin:<id>`, `livekit` or `service`. */
+export interface SessionEvent {
+  session_id: string | null
+  user_id: string | null
+  at: Date
+  type: EventType
+  actor: string
+  data: Record<string, unknown>
+  livekit_id?: string
+}
+
+/** What a decision does to a session, its stays and its history: written in one transaction or not at all. */
+export interface Change {
+  session?: Partial<Omit<Session, 'id'>>
+  stays?: Stay[]
+  events?: Array<Omit<SessionEvent, 'session_id' | 'user_id'>>
+}
+
+export interface HistoryFilter {
+  /** Of one user; of all when not given. */
+  userId?: string
+  mode?: ModeName
+  state?: State
+  /** Created at or after, and before. */
+  from?: Date
+  to?: Date
+  after?: { created_at: Date, id: string }
+  limit: number
+}
+
+/** Which session a change is about; with `check_no` only while that look still holds it. */
+export type ChangeKey = { room_name: string } | { id: string, check_no: number }
+
+/**
+ * The store. Every transition is one conditional statement; `undefined` means that somebody else decided: obey.
+ * `deadline` is on the scale of the clock's `elapsed`; without it a statement may take 2 s.
+ */
+export interface SessionStore {
+  /** Inserts into the user's lowest free slot, in one statement that is exact under any race; undefined = no slot, key in use, or too many starts. */
+  claim: (session: NewSession, limits: { slots: number, startsPerMinute: number }, deadline?: number) => Promise<Session | undefined>
+  /** The session that this user's key stands for; failed starts free their key. */
+  byKey: (userId: string, key: string, deadline?: number) => Promise<Session | undefined>
+  /** What of the limits a user has used at `now`. */
+  usage: (userId: string, now: Date, deadline?: number) => Promise<{ live: number, recent: number, oldest: Date | null }>
+  byRoom: (roomName: string, deadline?: number) => Promise<Session | undefined>
+  byId: (id: string, deadline?: number) => Promise<Session | undefined>
+  /** starting -> live. Never touches the agent columns: a webhook may have been first. */
+  goLive: (id: string, live: { room_sid: string, expires_at: Date, next_check_at: Date, actor: string, now: Date }, deadline?: number) => Promise<Session | undefined>
+  /** The user's live sessions of a mode, newest first: what they are, never what the server holds (D6). */
+  liveOf: (userId: string, mode: ModeName, deadline?: number) => Promise<Session[]>
+  /** starting, live, or an ending that is abandoned or held by the look `holding` -> ending, under a lease until `lease_until`. */
+  beginEnd: (id: string, end: { reason: EndReason, by: string, now: Date, lease_until: Date, holding?: number }, deadline?: number) => Promise<Session | undefined>
+  /** ending -> ended, if this is still the end that `beginEnd` began. */
+  finishEnd: (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null }, deadline?: number) => Promise<Session | undefined>
+  /** Locks the session, lets `decide` look at it and its stays, and writes what it decides. */
+  change: (key: ChangeKey, decide: (session: Session, stays: Stay[]) => Change | undefined) => Promise<Session | undefined>
+  /** Takes up to `limit` sessions that are due, for this look only, and leases them. */
+  claimDue: (now: Date, leaseUntil: Date, limit: number) => Promise<Array<Session & { due_at: Date }>>
+  /** Gives looked-at sessions back, each with the time of its next look; one that was pulled forward meanwhile stays so. */
+  release: (looks: Array<{ id: string, check_no: number, next_check_at: Date | null }>) => Promise<void>
+  /** Sessions as `filter` says, newest first, after `filter.after` (the last one of the page before). */
+  history: (filter: HistoryFilter, deadline?: number) => Promise<Session[]>
+  /** What happened to a session, oldest first; the last 1,000. */
+  eventsOf: (sessionId: string, deadline?: number) => Promise<Array<Pick<SessionEvent, 'at' | 'type' | 'actor' | 'data'>>>
+  /** Deletes up to `limit` sessions that ended, and as many events that are from, before `before`; says how many there were. */
+  prune: (before: Date, limit: number) => Promise<number>
+  /** How many sessions have not ended, by mode. */
+  countLive: () => Promise<Array<{ mode: ModeName, count: number }>>
+  /** Writes one line of the audit trail that belongs to no change. */
+  note: (event: SessionEvent) => Promise<void>
+  /** Whether the database answers: for readiness. */
+  ping: () => Promise<void>
+}

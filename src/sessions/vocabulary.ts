@@ -1,0 +1,23 @@
+// The words of a session, each list once: what the record, the API document and the audit trail may say.
+
+export const modeNames = ['voice', 'video'] as const
+export type ModeName = typeof modeNames[number]
+
+/** What a voice agent is for (A3.5). */
+export const agentTypes = ['workout', 'diet', 'supplement', 'tracker', 'scheduler', 'general'] as const
+export type AgentType = typeof agentTypes[number]
+
+/** The life of a session, in its order; `ended` is final. */
+export const states = ['starting', 'live', 'ending', 'ended'] as const
+export type State = typeof states[number]
+
+/** Why a session ended (docs/design.md says who decides on which). */
+export const endReasons = ['user', 'admin', 'agent', 'idle', 'lost', 'max_duration', 'agent_failed', 'start_failed'] as const
+export type EndReason = typeof endReasons[number]
+
+export const agentStates = ['none', 'dispatched', 'joined', 'left', 'failed'] as const
+export type AgentState = typeof agentStates[number]
+
+/** Lines of the history and audit trail. */
+export const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'category.created', 'category.changed'] as const
+export type EventType = typeof eventTypes[number]

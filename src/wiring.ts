@@ -1,0 +1,94 @@
+// The rules, wired to what they run on: app.sessions for the routes, and the reconciler that works beside them.
+import fp from 'fastify-plugin'
+import { createAutoCreate } from './sessions/auto-create.ts'
+import { createCategories, type Categories } from './sessions/categories.ts'
+import type { Clock } from './sessions/clock.ts'
+import { createHistory, type History } from './sessions/history.ts'
+import { createLifecycle, type Lifecycle } from './sessions/lifecycle.ts'
+import { createModes, jobMetadata } from './sessions/modes.ts'
+import { createReadiness, type Readiness } from './sessions/readiness.ts'
+import { createReconciler, type Reconciler } from './sessions/reconciler.ts'
+import { createRetention, type Retention } from './sessions/retention.ts'
+import { createSessions, type Sessions } from './sessions/sessions.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    sessions: Sessions
+    categories: Categories
+    history: History
+    lifecycle: Lifecycle
+    reconciler: Reconciler
+    readiness: Readiness
+    retention: Retention
+  }
+}
+
+export default fp(async (app, { clock }: { clock: Clock }) => {
+  const { config, livekit, sessionStore: store, sessionMetrics: metrics, log } = app
+  const modes = createModes({
+    voice: { agentName: config.VOICE_AGENT_NAME, tokenTtl: config.VOICE_TOKEN_TTL, maxDuration: config.VOICE_MAX_DURATION ?? config.VOICE_TOKEN_TTL },
+    video: { agentName: config.VIDEO_AGENT_NAME, tokenTtl: config.VIDEO_TOKEN_TTL, maxDuration: config.VIDEO_MAX_DURATION ?? config.VIDEO_TOKEN_TTL },
+    agentWait: config.VIDEO_DISPATCH_TIMEOUT
+  })
+  const autoCreate = createAutoCreate({ livekit, clock, log })
+  const categories = createCategories({ categories: app.categoryStore, store, clock })
+  const lifecycle = createLifecycle({ store, livekit, clock, metrics, wake: () => reconciler.wake() })
+  const reconciler: Reconciler = createReconciler({
+    store,
+    livekit,
+    lifecycle,
+    modes,
+    clock,
+    log,
+    limits: {
+      interval: config.RECONCILE_INTERVAL,
+      joinTimeout: config.AGENT_JOIN_TIMEOUT,
+      maxDispatches: config.AGENT_MAX_DISPATCHES,
+      endOnAgentFailure: config.END_ON_AGENT_FAILURE
+    },
+    revives: autoCreate.isOn,
+    jobMetadata: async (session, dispatch) => jobMetadata(session, dispatch, await categories.promptOf(session)),
+    metrics
+  })
+  const retention = createRetention({ store, clock, log, days: config.RETENTION_DAYS })
+
+  app.decorate('sessions', createSessions({
+    store,
+    livekit,
+    lifecycle,
+    modes,
+    clock,
+    metrics,
+    promptOf: categories.promptOf,
+    livekitUrl: config.LIVEKIT_URL,
+    limits: {
+      sessionsPerUser: config.MAX_SESSIONS_PER_USER,
+      startsPerMinute: config.START_LIMIT_PER_MINUTE,
+      departureTimeout: config.DEPARTURE_TIMEOUT,
+      reconcileInterval: config.RECONCILE_INTERVAL
+    }
+  }))
+  app.decorate('categories', categories)
+  app.decorate('history', createHistory({ store, lifecycle, clock }))
+  app.decorate('lifecycle', lifecycle)
+  app.decorate('reconciler', reconciler)
+  app.decorate('retention', retention)
+  const readiness = createReadiness({ store, livekit, clock })
+  app.decorate('readiness', readiness)
+  // A client that keeps its connection is told to let it go before the listener closes: a request on it then would be cut off.
+  app.addHook('onRequest', (_request, reply, done) => {
+    if (readiness.isDraining()) reply.header('connection', 'close')
+    done()
+  })
+
+  app.addHook('onReady', () => autoCreate.find())
+  app.addHook('onListen', async () => {
+    reconciler.start()
+    retention.start()
+  })
+  app.addHook('preClose', async () => {
+    autoCreate.stop()
+    retention.stop()
+    await reconciler.stop()
+  })
+}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'sessionStore', 'categoryStore', 'sessionMetrics'] } })
