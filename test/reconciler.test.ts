@@ -45,21 +45,31 @@ t.test('nobody came within the room\'s time: idle', async (t) => {
 })
 
 t.test('LiveKit that cannot be asked changes nothing, for as long as it takes', async (t) => {
-  const { app, clock, states, start } = await setting(t)
+  const { app, clock, query, states, start } = await setting(t)
   const room = await start('carl')
   const before = await states()
+  const lookNumber = async () => (await query('select check_no from sessions'))[0].check_no
   for (const fault of ['reset', { respond: 'HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\n\r\n{}' }] as const) {
     await proxy.fault(fault)
     clock.advance(60_000)
     t.same(await pass(app), { checked: 1, corrected: {}, unanswered: 1 })
+    t.equal(app.logs.filter((line) => line.level >= 40 && /could not be asked/.test(line.msg)).length, 1)
+
+    const looked = await lookNumber()
+    for (let n = 0; n < 5; n++) {
+      clock.advance(60_000)
+      t.same(await pass(app), { checked: 0, corrected: {}, unanswered: 0 }, 'one question for all, while nothing answers')
+    }
+    t.equal(await lookNumber(), looked, 'no row is written')
     t.same(await states(), before)
-    t.equal(app.logs.filter((line) => line.level >= 40 && /could not be asked/.test(line.msg)).length, 1, 'one line a pass')
+    t.equal(app.logs.filter((line) => line.level >= 40 && /could not be asked/.test(line.msg)).length, 1, 'said once')
     app.logs.length = 0
+
+    await proxy.fault()
+    clock.advance(2000)
+    await new Promise((resolve) => { setTimeout(resolve, 1000) }) // the circuit
+    t.same(await pass(app), { checked: 1, corrected: {}, unanswered: 0 })
   }
-  await proxy.fault()
-  clock.advance(2000)
-  await new Promise((resolve) => { setTimeout(resolve, 1000) }) // the circuit
-  t.same(await pass(app), { checked: 1, corrected: {}, unanswered: 0 })
   t.equal((await app.as('carl').status(room)).statusCode, 200)
 })
 

@@ -2,11 +2,17 @@
 import type { Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
 import type { Database } from './query.ts'
 
-// Statements that close the open stays of a session that ends, and tell why it ended when nobody said so.
-const closeStays = (ended: string) => `
-  closed as (update participants p set left_at = e.ended_at, with_room = true from ${ended} e where p.session_id = e.id and p.left_at is null)`
 const addEvent = (name: string, source: string, type: string, actor: string, data: string, at: string) => `
   ${name} as (insert into session_events (session_id, user_id, at, type, actor, data) select id, user_id, ${at}, '${type}', ${actor}, ${data} from ${source})`
+
+const endEvent = addEvent('noted', 'ended', 'session.ended', 'ended_by', 'jsonb_build_object(\'reason\', end_reason)', 'ended_at')
+
+// Whoever is still in when the session ends goes with the room. Told on reading: a statement that ended the session and closed its stays
+// would not see one that a webhook wrote while it waited for the row.
+const staysOf = `
+  select p.sid, p.identity, p.kind, p.joined_at, coalesce(p.left_at, s.ended_at) as left_at, p.left_told,
+         p.with_room or (p.left_at is null and s.ended_at is not null) as with_room, p.hung_up
+    from participants p join sessions s on s.id = p.session_id where s.id = $1`
 
 /** The store over a pool of PostgreSQL connections. READ COMMITTED; times come from the caller's clock. */
 export function createSessionStore ({ query, transaction }: Database): SessionStore {
@@ -16,22 +22,22 @@ export function createSessionStore ({ query, transaction }: Database): SessionSt
     // All candidate rows share one primary key, so exactly one lands, in the lowest free slot: exact under any race, one round trip (D4).
     claim: (session, limits, deadline) => one(`
       insert into sessions (id, mode, room_name, user_id, agent_type, category_id, category_name, idempotency_key, request_id,
-        agent_state, agent_dispatches, episode_dispatches, agent_dispatched_at, created_at, expires_at, next_check_at, state, slot)
-      select $1, $2, $3, $4, $5, $6::uuid, $7, $8, $16, $9, $10, $10, case when $10 > 0 then $11::timestamptz end, $11, $12, $13, 'starting', s
+        agent_state, agent_dispatches, episode_dispatches, agent_dispatched_at, created_at, expires_at, next_check_at, lease_until, state, slot)
+      select $1, $2, $3, $4, $5, $6::uuid, $7, $8, $16, $9, $10, $10, case when $10 > 0 then $11::timestamptz end, $11, $12, $13, $17, 'starting', s
         from generate_series(1, $14::int) s
-       where $15::int = 0 or (select count(*) from sessions where user_id = $4 and created_at > $11::timestamptz - interval '1 minute') < $15
+       where $15::int = 0 or (select count(*) from sessions where user_id = $4 and created_at > $11::timestamptz - interval '1 minute' and end_reason is distinct from 'start_failed') < $15
        order by s
       on conflict do nothing
       returning *`,
     [session.id, session.mode, session.room_name, session.user_id, session.agent_type, session.category_id, session.category_name, session.idempotency_key,
-      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id], deadline),
+      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id, session.lease_until], deadline),
 
     byKey: (userId, key, deadline) => one('select * from sessions where user_id = $1 and idempotency_key = $2 and end_reason is distinct from \'start_failed\'', [userId, key], deadline),
 
     async usage (userId, now, deadline) {
       const [usage] = await query<{ live: number, recent: number, oldest: Date | null }>(`
         select (select count(*)::int from sessions where user_id = $1 and ended_at is null) as live, count(*)::int as recent, min(created_at) as oldest
-          from sessions where user_id = $1 and created_at > $2::timestamptz - interval '1 minute'`, [userId, now], deadline)
+          from sessions where user_id = $1 and created_at > $2::timestamptz - interval '1 minute' and end_reason is distinct from 'start_failed'`, [userId, now], deadline)
       return usage!
     },
 
@@ -39,11 +45,25 @@ export function createSessionStore ({ query, transaction }: Database): SessionSt
 
     byId: (id, deadline) => one('select * from sessions where id = $1', [id], deadline),
 
-    goLive: (id, live, deadline) => one(`
+    // A start has 7 s at the least: rows of before 0.1.0 have no lease.
+    takeOver: (id, take, deadline) => one(`
+      update sessions set check_no = check_no + 1, lease_until = $3, next_check_at = $4
+       where id = $1 and state = 'starting' and greatest(lease_until, created_at + interval '7 seconds') <= $2
+      returning *`, [id, take.now, take.lease_until, take.next_check_at], deadline),
+
+    goLive: (id, checkNo, live, deadline) => one(`
       with live as (
-        update sessions set state = 'live', room_sid = $2, expires_at = $3, next_check_at = least(next_check_at, $4) where id = $1 and state = 'starting' returning *),
-      ${addEvent('noted', 'live', 'session.started', '$5', 'jsonb_strip_nulls(jsonb_build_object(\'mode\', mode, \'agent_type\', agent_type, \'counselor_category\', category_name))', '$6::timestamptz')}
-      select * from live`, [id, live.room_sid, live.expires_at, live.next_check_at, live.actor, live.now], deadline),
+        update sessions set state = 'live', room_sid = $3, expires_at = $4, next_check_at = least(next_check_at, $5), lease_until = '-infinity'
+         where id = $1 and check_no = $2 and state = 'starting' returning *),
+      ${addEvent('noted', 'live', 'session.started', '$6', 'jsonb_strip_nulls(jsonb_build_object(\'mode\', mode, \'agent_type\', agent_type, \'counselor_category\', category_name))', '$7::timestamptz')}
+      select * from live`, [id, checkNo, live.room_sid, live.expires_at, live.next_check_at, live.actor, live.now], deadline),
+
+    failStart: (id, checkNo, end, deadline) => one(`
+      with ended as (
+        update sessions set state = 'ended', end_reason = 'start_failed', ended_by = 'service', ended_at = $3, watch_until = $4, next_check_at = $5, lease_until = '-infinity', check_no = check_no + 1
+         where id = $1 and check_no = $2 and state = 'starting' returning *),
+      ${endEvent}
+      select * from ended`, [id, checkNo, end.now, end.watch_until, end.next_check_at], deadline),
 
     liveOf: (userId, mode, deadline) => query(
       'select * from sessions where user_id = $1 and mode = $2 and state = \'live\' and ended_at is null order by created_at desc, id desc', [userId, mode], deadline),
@@ -57,8 +77,7 @@ export function createSessionStore ({ query, transaction }: Database): SessionSt
       with ended as (
         update sessions set state = 'ended', ended_at = $3, watch_until = $4, next_check_at = $5, lease_until = '-infinity'
          where id = $1 and check_no = $2 and state = 'ending' returning *),
-      ${closeStays('ended')},
-      ${addEvent('noted', 'ended', 'session.ended', 'ended_by', 'jsonb_build_object(\'reason\', end_reason)', 'ended_at')}
+      ${endEvent}
       select * from ended`, [id, checkNo, end.now, end.watch_until, end.next_check_at], deadline),
 
     change: (key, decide) => transaction(async (run) => {
@@ -66,7 +85,7 @@ export function createSessionStore ({ query, transaction }: Database): SessionSt
         ? await run<Session>('select * from sessions where room_name = $1 for update', [key.room_name])
         : await run<Session>('select * from sessions where id = $1 and check_no = $2 for update', [key.id, key.check_no])
       if (!session) return undefined
-      const change = decide(session, await run<Stay>('select * from participants where session_id = $1', [session.id]))
+      const change = decide(session, await run<Stay>(staysOf, [session.id]))
       if (!change) return session
       for (const stay of change.stays ?? []) {
         await run(`

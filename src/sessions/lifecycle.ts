@@ -16,8 +16,6 @@ const REFRESHED_TOKEN_LIFE = 11 * 60_000
  * with auto_create off, and LiveKit may not list it for 5 s; it goes on trying to join for 16 s, and to create a room for 40 s.
  */
 const LOOKS_AFTER_END = [1000, 2000, 4000, 6000, 10_000, 16_000, 40_000]
-/** How long LiveKit itself may go on trying to create a room, ms (livekit-source.md section 8). */
-export const SLOW_CREATE = 40_000
 
 const understood = new Set(['room_started', 'room_finished', 'participant_joined', 'participant_left'])
 
@@ -37,16 +35,15 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
   return {
     /**
      * Ends a session: row to `ending`, room deleted, row to `ended`. Whatever fails in between, the reconciler finishes.
-     * @param options.roomExists false when LiveKit never got to make the room
-     * @param options.holding number of the look that holds the row, for an end that is to be finished
+     * @param holding number of the look that holds the row, for an end that is to be finished
      * @returns the ended session; undefined when another is at it or it is over
      * @throws LiveKitFailed with the row left `ending`: no token, no listing, slot held until it is done
      */
-    async close (session: Pick<Session, 'id'>, { reason, by }: { reason: EndReason, by: string }, deadline?: number, { roomExists = true, holding }: { roomExists?: boolean, holding?: number } = {}): Promise<Session | undefined> {
+    async close (session: Pick<Session, 'id'>, { reason, by }: { reason: EndReason, by: string }, deadline?: number, holding?: number): Promise<Session | undefined> {
       const ending = await store.beginEnd(session.id, { reason, by, now: now(), lease_until: later(END_LEASE), holding }, deadline)
       if (!ending) return undefined
       try {
-        if (roomExists) await livekit.deleteRoom(ending.room_name, deadline)
+        await livekit.deleteRoom(ending.room_name, deadline)
       } catch (error) {
         // Shown to the reconciler at once; if even that fails, the lease runs out by itself.
         await store.release([{ id: ending.id, check_no: ending.check_no, next_check_at: later(1000) }]).then(wake, () => {})
@@ -57,12 +54,25 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
       return over
     },
 
+    /**
+     * A start that failed, or whose starter died: over at once, so that it holds neither slot nor key. Only while `session.check_no` still
+     * holds the row. A room that may exist is deleted as well as can be; the looks after the end find what is left of it.
+     * @returns the ended session; undefined when it is another's to decide on
+     */
+    async abandon (session: Pick<Session, 'id' | 'check_no' | 'expires_at'>, roomMayExist: boolean, deadline?: number): Promise<Session | undefined> {
+      const over = await store.failStart(session.id, session.check_no, { now: now(), watch_until: watchUntil(session, now()), next_check_at: roomMayExist ? lookAfterEnd(now(), now())! : null }, deadline)
+      if (!over) return undefined
+      metrics.ended(over)
+      if (roomMayExist) await livekit.deleteRoom(over.room_name, deadline).catch(() => {})
+      return over
+    },
+
     /** A room that LiveKit does not have any more although nobody here ended it: the session is over, for the reason its stays tell. */
     async bury (session: Session, reason?: EndReason): Promise<Session | undefined> {
       const over = await store.change({ id: session.id, check_no: session.check_no }, (current, stays) => {
         if (current.state !== 'live') return undefined
         const timedOut = clock.now() >= current.created_at.getTime() + roomLimits.emptyTimeout * 1000
-        return ended(current, stays, reason ?? whyGone(stays) ?? (timedOut ? 'idle' : 'lost'), 'service')
+        return ended(current, reason ?? whyGone(stays) ?? (timedOut ? 'idle' : 'lost'), 'service')
       })
       if (over) metrics.reported(session, over)
       return over
@@ -84,14 +94,14 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
           case 'participant_left': {
             if (!event.participant) return undefined
             const change = observe(current, stays, reportOf(event), now())
-            return { ...change, session: { ...change.session, ...(current.state !== 'ended' || event.type === 'participant_joined' ? due : {}) } }
+            return { ...change, session: { ...change.session, ...(asksForALook(current, event) ? due : {}) } }
           }
           case 'room_started':
             // A room of a session that is over: somebody came in with an old token (D1).
             return current.state === 'ended' ? { session: due } : undefined
           case 'room_finished':
             if (event.roomSid !== current.room_sid) return undefined
-            if (current.state === 'live') return ended(current, stays, whyGone(stays) ?? 'idle', 'livekit', event.id)
+            if (current.state === 'live') return ended(current, whyGone(stays) ?? 'idle', 'livekit', event.id)
             return current.state === 'ending' ? { session: due } : undefined
           default:
             return undefined
@@ -105,18 +115,17 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
     }
   }
 
-  function ended (session: Session, stays: Parameters<typeof whyGone>[0], reason: EndReason, by: string, livekitId?: string) {
+  function ended (session: Session, reason: EndReason, by: string, livekitId?: string) {
     const at = now()
     return {
       session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, watch_until: watchUntil(session, at), next_check_at: lookAfterEnd(at, at) ?? null },
-      stays: stays.filter((stay) => !stay.left_at).map((stay) => ({ ...stay, left_at: at, with_room: true })),
       events: [{ at, type: 'session.ended' as const, actor: by, data: { reason }, livekit_id: livekitId }]
     }
   }
 }
 
 /** Until when a token of this session, or one refreshed up to `now`, could still open a server that lets it in (D1). */
-export function watchUntil (session: Session, now: Date): Date {
+export function watchUntil (session: Pick<Session, 'expires_at'>, now: Date): Date {
   return new Date(Math.max(session.expires_at.getTime() + 60_000, now.getTime() + REFRESHED_TOKEN_LIFE))
 }
 
@@ -128,6 +137,15 @@ export function lookAfterEnd (endedAt: Date, now: Date): Date | undefined {
 }
 
 export type Lifecycle = ReturnType<typeof createLifecycle>
+
+/**
+ * Whether who came or went is a reason to look at the room now. A start is nobody else's while its starter lives, an end is on its way;
+ * whoever went with the room is told of by the end of the room.
+ */
+function asksForALook ({ state }: Session, { type, participant }: LiveKitEvent): boolean {
+  if (state === 'ended') return type === 'participant_joined'
+  return state === 'live' && !(type === 'participant_left' && participant!.wentWithRoom)
+}
 
 function reportOf (event: LiveKitEvent): Report {
   const participant = event.participant!

@@ -17,7 +17,7 @@ const IN_FLIGHT = 50
 const NAMES = 100
 /** How long a look may take before another replica may take the row, ms. */
 const LOOK_LEASE = 30_000
-/** When to look again at what could not be asked or finished, ms. */
+/** When to look again at what could not be asked or finished, ms; twice as long each time, up to the usual interval. */
 const SOON = 1000
 /** How often an ended room is looked at while its tokens may live, ms (D1). */
 const WATCH_INTERVAL = 60_000
@@ -38,35 +38,59 @@ export interface ReconcilerDependencies {
 }
 
 export function createReconciler ({ store, livekit, lifecycle, modes, clock, log, limits, revives, jobMetadata, metrics = noMetrics }: ReconcilerDependencies) {
-  let woken = false
+  /** Since when LiveKit has answered nothing at all; then one question is asked for all sessions, and no row is touched. */
+  let awaySince: number | undefined
+  /** How often in a row a session could not be looked at. */
+  const failures = new Map<string, number>()
 
   async function pass (): Promise<PassResult> {
     const result: PassResult = { checked: 0, corrected: {}, unanswered: 0, lag: 0 }
-    for (;;) {
+    while (await answers()) {
       const due = await store.claimDue(new Date(clock.now()), later(LOOK_LEASE), BATCH)
       result.checked += due.length
       for (const { due_at: at } of due) result.lag = Math.max(result.lag, clock.now() - at.getTime())
+      const before = result.unanswered
       await lookAt(due, result)
+      if (due.length > 0 && result.unanswered - before === due.length) awaySince = clock.now()
       if (due.length < BATCH) break
     }
+    if (awaySince !== undefined) result.lag = Math.max(result.lag, clock.now() - awaySince)
     if (result.unanswered > 0) log.warn({ unanswered: result.unanswered, checked: result.checked }, 'LiveKit could not be asked about some sessions: they stay as they are')
     metrics.pass(result)
     return result
+  }
+
+  /** Whether LiveKit can be asked; a question only while it could not be. */
+  async function answers (): Promise<boolean> {
+    if (awaySince === undefined) return true
+    try {
+      await livekit.findRooms(['is-anybody-there'])
+      awaySince = undefined
+      return true
+    } catch {
+      return false
+    }
   }
 
   /** One round: ListParticipants for the live ones, ListRooms for what came back empty, then a verdict each. */
   async function lookAt (sessions: Session[], result: PassResult) {
     const looks: Look[] = []
     const release = (session: Session, at: Date | null) => looks.push({ id: session.id, check_no: session.check_no, next_check_at: at })
+    /** Nothing changes; it comes up again soon, and later each time. */
+    const postpone = (session: Session) => {
+      result.unanswered++
+      const count = failures.get(session.id) ?? 0
+      failures.set(session.id, count + 1)
+      looks.push({ id: session.id, check_no: session.check_no, next_check_at: later(Math.min(SOON * 2 ** count, limits.interval * 1000)) })
+    }
     const correct = (what: string) => { result.corrected[what] = (result.corrected[what] ?? 0) + 1 }
-    /** A verdict that cannot be carried out changes nothing: the row comes up again soon. */
     const attempt = async (session: Session, work: () => Promise<void>) => {
       try {
         await work()
+        failures.delete(session.id)
       } catch (err) {
-        result.unanswered++
         log.debug({ err, roomName: session.room_name }, 'session not looked at')
-        release(session, later(SOON))
+        postpone(session)
       }
     }
 
@@ -86,8 +110,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
       try {
         rooms = await livekit.findRooms(batch.map((session) => session.room_name))
       } catch {
-        result.unanswered += batch.length
-        for (const session of batch) release(session, later(SOON))
+        for (const session of batch) postpone(session)
         return
       }
       await each(batch, IN_FLIGHT, (session) => attempt(session, () => judge(session, rooms.get(session.room_name), release, correct)))
@@ -95,10 +118,12 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
     await store.release(looks)
   }
 
-  /** A start that died or an end that was not finished: both end here. */
+  /** An end that was not finished, or a start whose starter died: it held the row until its time was up. */
   async function finish (session: Session, correct: Correct) {
-    const reason = session.end_reason ?? 'start_failed'
-    if (await lifecycle.close(session, { reason, by: 'service' }, undefined, { holding: session.check_no })) correct(reason)
+    const over = session.state === 'starting'
+      ? await lifecycle.abandon(session, true)
+      : await lifecycle.close(session, { reason: session.end_reason!, by: 'service' }, undefined, session.check_no)
+    if (over) correct(over.end_reason!)
   }
 
   async function end (session: Session, reason: 'max_duration' | 'agent_failed', correct: Correct) {
@@ -110,7 +135,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
     if (session.state === 'ended') {
       if (sid) {
         await livekit.deleteRoom(session.room_name)
-        correct('revived')
+        correct(session.end_reason === 'start_failed' ? 'start_failed' : 'revived')
         // Whoever was let in got a refreshed token: watch on until that is dead too.
         await store.change({ id: session.id, check_no: session.check_no }, () => ({ session: { watch_until: watchUntil(session, new Date(clock.now())) } }))
         return release(session, later(SOON))
@@ -196,19 +221,24 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
   const event = (type: 'agent.failed' | 'agent.dispatched', data: Record<string, unknown>) => ({ at: new Date(clock.now()), type, actor: 'service', data })
 
   let running: Promise<PassResult> | undefined
+  let waiting: Promise<PassResult> | undefined
   let timer: NodeJS.Timeout | undefined
 
-  /** One pass over everything that is due; passes of one process follow each other. */
+  /** One pass over everything that is due by now. Passes of one process follow each other, and however many ask, one waits at most. */
   function reconcile (): Promise<PassResult> {
-    const mine = (running ?? Promise.resolve()).catch(() => {}).then(pass)
+    if (running) waiting ??= running.catch(() => {}).then(run)
+    return waiting ?? run()
+  }
+
+  function run (): Promise<PassResult> {
+    waiting = undefined
+    const mine = pass().finally(() => { running = undefined })
     running = mine
-    const over = () => { if (running === mine) running = undefined }
-    mine.then(over, over)
     return mine
   }
 
-  async function tick () {
-    await reconcile().catch((err) => log.error({ err }, 'reconciler pass failed'))
+  function tick () {
+    reconcile().catch((err) => log.error({ err }, 'reconciler pass failed'))
   }
 
   return {
@@ -219,15 +249,12 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
     },
     /** Something became due just now: does not wait for the second. */
     wake () {
-      if (timer && !woken) {
-        woken = true
-        setImmediate(() => { woken = false; tick() })
-      }
+      if (timer && !waiting) tick()
     },
     async stop () {
       clearInterval(timer)
       timer = undefined
-      await running?.catch(() => {})
+      await (waiting ?? running)?.catch(() => {})
     }
   }
 }

@@ -5,7 +5,7 @@ import type { Call } from './caller.ts'
 import type { Category } from './categories.ts'
 import type { Clock } from './clock.ts'
 import { AgentDidNotCome, EndedWhileStarting, KeyReused, NotYourSession, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, withDetails } from './errors.ts'
-import { SLOW_CREATE, type Lifecycle } from './lifecycle.ts'
+import type { Lifecycle } from './lifecycle.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { jobMetadata, roomLimits, type Mode } from './modes.ts'
 import { present, statusOf } from './presence.ts'
@@ -15,7 +15,7 @@ import type { AgentType, ModeName } from './vocabulary.ts'
 
 export interface SessionsDependencies {
   store: SessionStore
-  livekit: Pick<Rooms, 'createRoom' | 'listParticipants' | 'findRooms' | 'listDispatches' | 'joinToken'>
+  livekit: Pick<Rooms, 'createRoom' | 'deleteRoom' | 'listParticipants' | 'findRooms' | 'listDispatches' | 'joinToken'>
   lifecycle: Lifecycle
   modes: Record<ModeName, Mode>
   clock: Clock
@@ -30,8 +30,8 @@ export interface SessionsDependencies {
 /** What is asked of a start, by mode. */
 export interface StartRequest { agent_type?: AgentType, category?: Pick<Category, 'id' | 'name'> }
 
-/** A request has 7 s; a start that is older and not live has lost its starter. */
-const STARTER_LIFE = 7000
+/** How far the clocks of two replicas may be apart, ms: what the reconciler waits beyond the time that a start may take. */
+const CLOCK_SKEW = 5000
 /** What waiting for an agent leaves of a request's time, for the undo, ms (B6). */
 const LAST_SECOND = 1000
 /** What CreateRoom leaves of a request's time, for the undo, ms. */
@@ -65,8 +65,12 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
           agent_dispatches: mode.agentName ? 1 : 0,
           created_at: later(0),
           expires_at: later(mode.maxDuration * 1000),
-          next_check_at: later(SLOW_CREATE + mode.agentWait * 1000)
-        }, { slots: limits.sessionsPerUser, startsPerMinute: limits.startsPerMinute }, call.deadline)
+          ...leaseOf(call)
+        }, { slots: limits.sessionsPerUser, startsPerMinute: limits.startsPerMinute }, call.deadline).catch(async (error) => {
+          // It may have landed all the same: then it holds a slot for nobody.
+          await lifecycle.abandon({ id, check_no: 0, expires_at: later(0) }, false, call.deadline).catch(() => {})
+          throw error
+        })
         if (claimed) return open(call, mode, claimed, false)
 
         const before = idempotencyKey && await store.byKey(call.user.id, idempotencyKey, call.deadline)
@@ -123,9 +127,20 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
     }
   }
 
-  /** Row to room to token. Called once for a new row, and again for one whose starter died. */
+  /** How long the row is the start's own: the time that its request has, and for the reconciler some more. */
+  function leaseOf (call: Call) {
+    const left = call.deadline - clock.elapsed()
+    return { lease_until: later(left), next_check_at: later(left + CLOCK_SKEW) }
+  }
+
+  /**
+   * Row to room to token, for whoever holds the row: called once for a new one, and again for one whose starter died.
+   * Each write carries the row's `check_no`: after another has taken the row over, nothing of this attempt lands, not even its undo.
+   */
   async function open (call: Call, mode: Mode, session: Session, replayed: boolean) {
     let room: { sid: string } | undefined
+    let live: Session | undefined
+    let wordLost = false
     try {
       room = await livekit.createRoom({
         name: session.room_name,
@@ -136,24 +151,33 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
         agentMetadata: jobMetadata(session, 1, await promptOf(session))
       }, call.deadline - UNDO_TIME)
       if (mode.agentWait > 0) await awaitAgent(session, call.deadline - LAST_SECOND)
+
+      wordLost = true // until the answer is here
+      const now = clock.now()
+      // A whole second, so that the token, which counts in seconds, cannot outlive the session.
+      const expiresAt = new Date(Math.ceil(now / 1000 + mode.maxDuration) * 1000)
+      live = await store.goLive(session.id, session.check_no, { room_sid: room.sid, expires_at: expiresAt, next_check_at: later(limits.reconcileInterval * 1000), actor: `user:${call.user.id}`, now: new Date(now) }, call.deadline)
+      wordLost = false
     } catch (error) {
-      await undo(session, room !== undefined || mayExist(error), call.deadline)
-      throw withDetails(error as Error, { context: { ...(error as { context?: object }).context, roomName: session.room_name, sessionId: session.id } })
+      // A starter before this one may have made the room.
+      const roomMayExist = room !== undefined || replayed || mayExist(error)
+      const undone = await lifecycle.abandon(session, roomMayExist, call.deadline).catch(() => null) // the reconciler's, once the lease is over
+      if (undone !== undefined) throw withDetails(error as Error, { context: { ...(error as { context?: object }).context, roomName: session.room_name, sessionId: session.id } })
     }
 
-    const now = clock.now()
-    // A whole second, so that the token, which counts in seconds, cannot outlive the session.
-    const expiresAt = new Date(Math.ceil(now / 1000 + mode.maxDuration) * 1000)
-    const live = await store.goLive(session.id, { room_sid: room.sid, expires_at: expiresAt, next_check_at: later(limits.reconcileInterval * 1000), actor: `user:${call.user.id}`, now: new Date(now) }, call.deadline)
-    if (live) {
-      metrics.started(live)
-      call.log.info({ roomName: live.room_name, userId: live.user_id, agentType: live.agent_type, category: live.category_name, sessionId: live.id }, `${mode.name} session started`)
-      return issue(call, mode, live, replayed)
+    // It is live and only the word of it was lost, or somebody else decided: a retry has taken the row over, or the session was ended.
+    const decided = live ?? await store.byId(session.id, call.deadline)
+    if (decided?.state === 'live') {
+      const mine = live !== undefined || wordLost
+      if (mine) {
+        metrics.started(decided)
+        call.log.info({ roomName: decided.room_name, userId: decided.user_id, agentType: decided.agent_type, category: decided.category_name, sessionId: decided.id }, `${mode.name} session started`)
+      }
+      return issue(call, mode, decided, replayed || !mine)
     }
-    // Somebody else decided: another retry was first, or the session was ended meanwhile.
-    const decided = await store.byId(session.id, call.deadline)
-    if (decided?.state === 'live') return issue(call, mode, decided, true)
-    await lifecycle.close(session, { reason: 'start_failed', by: 'service' }, call.deadline)
+    if (decided?.state === 'starting') throw retryAfter(new StartInProgress(), 1)
+    // Its end may have come before the room did; one that is still under way sees to the room itself.
+    if (decided?.state === 'ended') await livekit.deleteRoom(session.room_name, call.deadline).catch(() => {})
     throw new EndedWhileStarting()
   }
 
@@ -161,11 +185,6 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
   async function awaitAgent (session: Session, until: number) {
     const arrival = await agentArrival(livekit, clock, session.room_name, until)
     if (arrival !== 'there') throw new AgentDidNotCome({ cause: new Error(arrival === 'failed' ? 'its avatar failed' : 'no worker took the dispatch') })
-  }
-
-  /** A start that failed frees its slot and its key; a room that may exist is deleted, by the reconciler if not by us. */
-  async function undo (session: Session, roomExists: boolean, deadline: number) {
-    await lifecycle.close(session, { reason: 'start_failed', by: 'service' }, deadline, { roomExists }).catch(() => {}) // on record: the reconciler's now
   }
 
   async function issue (call: Call, mode: Mode, session: Session, replayed: boolean) {
@@ -177,10 +196,14 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
   async function replay (call: Call, mode: Mode, session: Session, request: StartRequest) {
     if (session.mode !== mode.name || session.agent_type !== (request.agent_type ?? null) || session.category_id !== (request.category?.id ?? null)) throw new KeyReused()
     switch (session.state) {
-      case 'live': return issue(call, mode, session, true)
-      case 'starting':
-        if (clock.now() - session.created_at.getTime() < STARTER_LIFE + mode.agentWait * 1000) throw retryAfter(new StartInProgress(), 1)
-        return open(call, mode, session, true)
+      case 'live':
+        if (!await participantsOf(call, session)) throw new StartedSessionEnded()
+        return issue(call, mode, session, true)
+      case 'starting': {
+        const taken = await store.takeOver(session.id, { now: later(0), ...leaseOf(call) }, call.deadline)
+        if (!taken) throw retryAfter(new StartInProgress(), 1)
+        return open(call, mode, taken, true)
+      }
       default: throw new StartedSessionEnded()
     }
   }

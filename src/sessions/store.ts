@@ -30,10 +30,14 @@ export interface Session {
   ended_at: Date | null
   watch_until: Date | null
   next_check_at: Date | null
+  /** Fences the writes of a start, an end or a look: whoever takes the row over raises it, and what was begun before lands no more. */
   check_no: number
 }
 
-export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'>
+export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'> & {
+  /** Until when its starter may be at work. */
+  lease_until: Date
+}
 
 /** One participant's time in a room, keyed by LiveKit's participant sid. */
 export interface Stay {
@@ -41,6 +45,7 @@ export interface Stay {
   identity: string
   kind: string
   joined_at: Date | null
+  /** When it left, or the end of the session when nobody told of it before. */
   left_at: Date | null
   /** LiveKit said so; otherwise it was only not listed any more, or its room ended. */
   left_told: boolean
@@ -92,12 +97,16 @@ export interface SessionStore {
   claim: (session: NewSession, limits: { slots: number, startsPerMinute: number }, deadline?: number) => Promise<Session | undefined>
   /** The session that this user's key stands for; failed starts free their key. */
   byKey: (userId: string, key: string, deadline?: number) => Promise<Session | undefined>
-  /** What of the limits a user has used at `now`. */
+  /** What of the limits a user has used at `now`; starts that failed count for neither. */
   usage: (userId: string, now: Date, deadline?: number) => Promise<{ live: number, recent: number, oldest: Date | null }>
   byRoom: (roomName: string, deadline?: number) => Promise<Session | undefined>
   byId: (id: string, deadline?: number) => Promise<Session | undefined>
-  /** starting -> live. Never touches the agent columns: a webhook may have been first. */
-  goLive: (id: string, live: { room_sid: string, expires_at: Date, next_check_at: Date, actor: string, now: Date }, deadline?: number) => Promise<Session | undefined>
+  /** A start whose starter is over (its lease has run out) changes hands: at most one takes it, and the other's writes land no more. */
+  takeOver: (id: string, take: { now: Date, lease_until: Date, next_check_at: Date }, deadline?: number) => Promise<Session | undefined>
+  /** starting -> live, for the starter that holds the row. Never touches the agent columns: a webhook may have been first. */
+  goLive: (id: string, checkNo: number, live: { room_sid: string, expires_at: Date, next_check_at: Date, actor: string, now: Date }, deadline?: number) => Promise<Session | undefined>
+  /** starting -> ended, for whoever holds the start: its slot and its key are free at once. `next_check_at` null = there is no room to look for. */
+  failStart: (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null }, deadline?: number) => Promise<Session | undefined>
   /** The user's live sessions of a mode, newest first: what they are, never what the server holds (D6). */
   liveOf: (userId: string, mode: ModeName, deadline?: number) => Promise<Session[]>
   /** starting, live, or an ending that is abandoned or held by the look `holding` -> ending, under a lease until `lease_until`. */

@@ -1,0 +1,164 @@
+// What holds in every schedule: the promises of a session's life, each in one place, by name.
+import type { Session } from '../../src/sessions/store.ts'
+import type { ModeName } from '../../src/sessions/vocabulary.ts'
+import type { Row, Statements } from './store.ts'
+import type { World } from './world.ts'
+
+/** A start that was asked for, and what the model knows of it. */
+export interface Start {
+  /** Its request's id, which the row it makes carries. */
+  id: string
+  user: string
+  mode: ModeName
+  key: string | undefined
+  replica: 0 | 1
+  deadline: number
+  begunAt: number
+  /** The step and LiveKit's restarts at which it began. */
+  step: number
+  restarts: number
+  state: 'running' | 'answered' | 'refused' | 'dead'
+  /** The step from which on it held nothing. */
+  freeSince?: number
+  /** What went wrong for it, if anything did. */
+  met: Set<'database' | 'livekit'>
+  /** It is taking itself back. */
+  undoing: boolean
+}
+
+export interface InvariantsOptions {
+  sql: Statements
+  world: World
+  limits: { sessionsPerUser: number, maxDispatches: number }
+  now: () => number
+}
+
+/** From this long on a call may have been given up, ms: a start that took longer may fail without any other trouble. */
+const PATIENCE = 1900
+
+export class Broken extends Error {
+  constructor (invariant: string, what: string) {
+    super(`${invariant}: ${what}`)
+    this.name = 'Broken'
+  }
+}
+
+export function createInvariants ({ sql, world, limits, now }: InvariantsOptions) {
+  const starts: Start[] = []
+  /** Sessions that somebody has asked to end, those whose end was confirmed, those whose token was given out. */
+  const asked = new Set<string>()
+  const confirmed = new Set<string>()
+  const given = new Set<string>()
+  const seenEnded = new Set<string>()
+  let restarts = 0
+  let step = 0
+
+  const holds = (invariant: string, held: boolean, what: () => string) => { if (!held) throw new Broken(invariant, what()) }
+  const show = (row: Row) => `${row.room_name}, ${row.state}${row.end_reason ? ` (${row.end_reason})` : ''}`
+  const rows = () => [...sql.rows.values()]
+
+  /** Whoever is at work on the start of this row, alive and within its time; the row is its own until it gives up. */
+  function starterOf (row: Row): Start | undefined {
+    return starts.find((start) => start.state === 'running' && !start.undoing && now() < start.deadline &&
+      (start.id === row.request_id ? row.check_no === 0 || row.end_reason === 'start_failed' : false))
+  }
+
+  return {
+    begins (start: Pick<Start, 'id' | 'user' | 'mode' | 'key' | 'replica' | 'deadline'>): Start {
+      const begun: Start = { ...start, begunAt: now(), step, restarts, state: 'running', met: new Set(), undoing: false }
+      starts.push(begun)
+      return begun
+    },
+    died (replica: 0 | 1) { for (const start of starts) if (start.replica === replica && start.state === 'running') start.state = 'dead' },
+    restarts () { restarts++ },
+    ends (id: string) { asked.add(id) },
+    hasToken: (id: string) => given.has(id),
+
+    /** LiveKit is about to carry out a DeleteRoom. */
+    deleting (roomName: string) {
+      const row = rows().find((row) => row.room_name === roomName)
+      if (!row) return
+      holds('no room of a start whose starter lives is deleted', asked.has(row.id) || !starterOf(row), () => show(row))
+      holds('no room of a live session is deleted', row.state !== 'live' && row.state !== 'starting', () => show(row))
+    },
+
+    /** A start was answered with a token. */
+    answered (start: Start, session: Session) {
+      start.state = 'answered'
+      given.add(session.id)
+      const row = sql.rows.get(session.id)
+      holds('an answer 200 means a row', row !== undefined, () => session.id)
+      holds('an answer 200 means a live row', row!.state === 'live' || (row!.end_reason !== null && row!.end_reason !== 'start_failed'), () => show(row!))
+      const mayBeGone = row!.state !== 'live' || restarts > start.restarts || now() - start.begunAt > PATIENCE
+      holds('an answer 200 means a room', mayBeGone || world.rooms.get(row!.room_name)?.sid === row!.room_sid, () => show(row!))
+    },
+
+    /** A start was answered with an error. */
+    refused (start: Start, error: { code?: string, message: string }) {
+      if (!error.code) throw error // not a refusal: a mistake of ours
+      start.state = 'refused'
+      const tookLong = now() - start.begunAt >= PATIENCE
+      const mine = rows().find((row) => row.request_id === start.id)
+      // A statement that was given up may land later: until its lease is over, it counts.
+      if (!tookLong && !start.met.has('database') && (!mine || mine.state === 'ended')) start.freeSince = step
+      const retried = start.key !== undefined && starts.some((other) => other !== start && other.user === start.user && other.key === start.key)
+      const byRule = error.code === 'TOO_MANY_SESSIONS' ||
+        (retried && ['IDEMPOTENCY_KEY_REUSED', 'START_IN_PROGRESS', 'STARTED_SESSION_ENDED', 'ENDED_WHILE_STARTING'].includes(error.code)) ||
+        (error.code === 'ENDED_WHILE_STARTING' && mine !== undefined && asked.has(mine.id))
+      const noAgent = start.mode === 'video' && error.code === 'AGENT_DID_NOT_COME' && !world.hasWorked()
+      holds('a start that meets no trouble does not fail', byRule || start.met.size > 0 || tookLong || restarts > start.restarts || noAgent, () => `${error.code}: ${error.message}`)
+      const takenOver = retried && mine !== undefined && mine.check_no > 0 && (mine.state === 'starting' || mine.state === 'live')
+      holds('a start that gave its user nothing holds nothing', mine === undefined || mine.state === 'ended' || takenOver || asked.has(mine.id) || tookLong || start.met.has('database'), () => show(mine!))
+      if (error.code === 'TOO_MANY_SESSIONS') {
+        const counted = starts.filter((other) => other !== start && other.user === start.user && !(other.freeSince !== undefined && other.freeSince < start.step))
+        holds('a limit is reached by what counts', counted.length >= limits.sessionsPerUser, () => `${counted.length} starts`)
+      }
+    },
+
+    /** An end was answered 200. */
+    ended (id: string) {
+      confirmed.add(id)
+      const row = sql.rows.get(id)!
+      holds('an end that was confirmed is one', row.state === 'ending' || row.state === 'ended', () => show(row))
+    },
+
+    /** After every step. */
+    always () {
+      step++
+      const counts = new Map<string, number>()
+      const keys = new Set<string>()
+      for (const row of rows()) {
+        if (row.state !== 'ended') counts.set(row.user_id, (counts.get(row.user_id) ?? 0) + 1)
+        holds('ended is final', !seenEnded.has(row.id) || row.state === 'ended', () => show(row))
+        if (row.state === 'ended') seenEnded.add(row.id)
+        holds('what is over says when', (row.state === 'ended') === (row.ended_at !== null), () => show(row))
+        holds('what is over says why', (row.state === 'ending' || row.state === 'ended') === (row.end_reason !== null), () => show(row))
+        holds('the dispatches of an episode are bounded', row.episode_dispatches <= limits.maxDispatches, () => `${row.episode_dispatches}`)
+        holds('nobody stays in a session that is over', row.state !== 'ended' || sql.staysOf(row.id).every((stay) => stay.left_at), () => show(row))
+        if (!row.idempotency_key || row.end_reason === 'start_failed') continue
+        const key = `${row.user_id} ${row.idempotency_key}`
+        holds('one key, one session', !keys.has(key), () => key)
+        keys.add(key)
+      }
+      for (const [user, count] of counts) holds('no user has more than the limit', count <= limits.sessionsPerUser, () => `${user}: ${count}`)
+    },
+
+    /** When all is quiet. */
+    atRest () {
+      for (const row of rows()) {
+        holds('nothing is stuck', row.state === 'live' || row.state === 'ended', () => show(row))
+        holds('no live row without its room', row.state !== 'live' || world.rooms.get(row.room_name)?.sid === row.room_sid, () => show(row))
+        holds('what was said to be over is over', !confirmed.has(row.id) || row.state === 'ended', () => show(row))
+        const ends = sql.events.filter((event) => event.session_id === row.id && event.type === 'session.ended').length
+        holds('an end is on record once', ends === (row.state === 'ended' ? 1 : 0), () => `${show(row)}: ${ends} times`)
+      }
+      for (const [name, room] of world.rooms) {
+        const row = rows().find((row) => row.room_name === name)
+        holds('no room without its live row', row?.state === 'live', () => row ? show(row) : name)
+        const agents = world.agents(room).length
+        holds('two agents never stay', agents <= 1, () => `${show(row!)}: ${agents}`)
+        holds('no user is left without an agent', world.users(room).length === 0 || agents === 1 || row!.agent_state === 'failed', () => `${show(row!)}: agent ${row!.agent_state}`)
+      }
+    }
+  }
+}

@@ -1,0 +1,178 @@
+// Which scenarios the interleavings try, and the faults that are put back to show that they would be found.
+import fc from 'fast-check'
+import { createModes } from '../../src/sessions/modes.ts'
+import { modeNames, type ModeName } from '../../src/sessions/vocabulary.ts'
+import { runSchedule, type Actor, type Fate, type Scenario, type Trouble } from './schedule.ts'
+import type { Statements } from './store.ts'
+import type { World } from './world.ts'
+
+const modes = createModes({
+  voice: { agentName: 'voice-agent', tokenTtl: 21_600, maxDuration: 21_600 },
+  video: { agentName: 'avatar-agent', tokenTtl: 86_400, maxDuration: 86_400 },
+  agentWait: 2
+})
+
+type Acts = Pick<Scenario, 'before' | 'actors'> & Partial<Scenario>
+
+const replica = fc.constantFrom(0 as const, 1 as const)
+const which = fc.nat(3)
+const trouble = fc.option(fc.record({ nth: fc.nat(6), what: fc.constantFrom<Trouble>('lost', 'unanswered', 'crash before', 'crash after') }), { nil: undefined, freq: 3 })
+const start = fc.record({
+  do: fc.constant('start' as const),
+  user: fc.constantFrom('alice', 'alice', 'bert'),
+  mode: fc.constantFrom('voice' as const, 'video' as const),
+  key: fc.constantFrom(undefined, 'k1', 'k1', 'k2'),
+  replica,
+  trouble
+})
+const actor: fc.Arbitrary<Actor> = fc.oneof(
+  { weight: 5, arbitrary: start },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('pass' as const), replica, trouble }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('end' as const, 'end by an admin' as const), which, replica, trouble }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('status' as const, 'rejoin' as const), which, replica, trouble }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('active' as const), user: fc.constantFrom('alice', 'bert'), replica, trouble }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('join' as const, 'join' as const, 'leave' as const, 'agent dies' as const), which }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(100, 1000, 2500, 8000, 14_000, 16_000, 45_000, 61_000, 301_000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('LiveKit restarts' as const, 'worker comes' as const, 'worker goes' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('crash' as const), replica }) }
+)
+
+const onReplica = <Given extends object>(given: Given) => replica.map((replica) => ({ ...given, replica }))
+const troubles = (nth: fc.Arbitrary<number>, ...what: Trouble[]) => fc.record({ nth, what: fc.constantFrom(...what) })
+const aPass = onReplica({ do: 'pass' as const })
+const anEnd = onReplica({ do: 'end' as const, which: 0 })
+const aWait = (...ms: number[]) => fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(...ms) })
+const aStart = (key?: string, trouble: fc.Arbitrary<{ nth: number, what: Trouble } | undefined> = fc.constant(undefined), mode: fc.Arbitrary<ModeName> = fc.constantFrom(...modeNames)): fc.Arbitrary<Actor> =>
+  fc.record({ do: fc.constant('start' as const), user: fc.constant('alice'), key: fc.constant(key), mode, replica, trouble })
+const voice = fc.constant('voice' as const)
+const healthy = fc.constant(undefined)
+const meeting = (before: Array<fc.Arbitrary<Actor>>, actors: Array<fc.Arbitrary<Actor>>, more: Partial<Scenario> = {}): fc.Arbitrary<Acts> =>
+  fc.record({ before: fc.tuple(...before), actors: fc.tuple(...actors) }).map((acts) => ({ ...acts, ...more }))
+const comeBack = fc.constant<Actor>({ do: 'processes come back' })
+const joined = fc.constant<Actor>({ do: 'join', which: 0 })
+const workerGoes = fc.constant<Actor>({ do: 'worker goes' })
+const workerComes = fc.constant<Actor>({ do: 'worker comes' })
+const unanswered = troubles(fc.integer({ min: 0, max: 4 }), 'lost', 'unanswered')
+const retryFails = troubles(fc.integer({ min: 3, max: 4 }), 'lost', 'unanswered')
+const diesAtWork = troubles(fc.integer({ min: 1, max: 2 }), 'crash before', 'crash after')
+const dies = troubles(fc.nat(3), 'crash before', 'crash after')
+
+// Where windows are known to be: a few actors that meet in them, again and again.
+const meetings = {
+  'a start and those who look': fc.oneof(
+    meeting([], [aStart(), aPass, aPass]),
+    meeting([], [aStart(), aPass, anEnd, aPass])),
+  'a dead start taken over': fc.oneof(
+    meeting([aStart('k1', diesAtWork, voice), aWait(14_000), comeBack], [aStart('k1', retryFails, voice), aStart('k1', healthy, voice), aWait(2500)]),
+    meeting([aStart('k1', diesAtWork, voice), aWait(8000, 14_000), comeBack], [aStart('k1', healthy, voice), aStart('k1', retryFails, voice), aPass])),
+  'an end while a start is at work': meeting([], [aStart(undefined, troubles(fc.constant(1), 'crash after', 'unanswered'), voice), anEnd, aPass]),
+  'starts that fail, up to the limit': meeting([], [aStart(undefined, unanswered), aStart(undefined, unanswered), aStart(undefined, unanswered)]),
+  'an agent that is late, dies or comes twice': fc.oneof(
+    meeting([workerGoes, aStart(undefined, healthy, voice), joined, workerComes, aWait(16_000)], [aPass, aPass, aWait(16_000, 31_000), aPass, anEnd]),
+    meeting([workerGoes, aStart(undefined, healthy, voice), joined, workerComes, aWait(16_000), aPass], [aWait(31_000), aPass], { jobSteps: 30, fates: ['lost'] }),
+    meeting([aStart(), joined], [fc.constant<Actor>({ do: 'agent dies', which: 0 }), aPass, aPass, aWait(1000, 16_000, 31_000), aPass])),
+  'two ends of one session': meeting([aStart()], [anEnd, dies.map((trouble): Actor => ({ do: 'end by an admin', which: 0, replica: 0, trouble })), aWait(11_000), aPass])
+}
+
+const anything = fc.record({ before: fc.constant<Actor[]>([]), actors: fc.tuple(start, fc.array(actor, { minLength: 1, maxLength: 8 })).map(([first, others]) => [first, ...others]) })
+
+const surroundings = fc.record({
+  fates: fc.array(fc.constantFrom<Fate>('once', 'once', 'twice', 'lost'), { maxLength: 4 }),
+  skew: fc.constantFrom(0, 0, 4000, -4000),
+  worker: fc.constantFrom(true, true, true, false),
+  jobSteps: fc.constantFrom(0, 1, 3, 12)
+})
+const scenario = (acts: fc.Arbitrary<Acts>): fc.Arbitrary<Scenario> => fc.tuple(surroundings, acts).map(([rest, acts]) => ({ ...rest, ...acts }))
+const scenarios = scenario(fc.oneof({ weight: 5, arbitrary: anything }, ...Object.values(meetings).map((arbitrary) => ({ weight: 1, arbitrary }))))
+
+/** A fault that was there, or might be. */
+export interface Fault {
+  /** Puts it back into the statements or into LiveKit. */
+  put: (parts: { sql: Statements, world: World }) => void
+  /** Where it shows soonest; anywhere when not given. */
+  at?: keyof typeof meetings
+}
+
+export const faults: Record<string, Fault> = {
+  'a webhook makes a start due, and whoever looks takes it for a dead one': {
+    put: ({ sql }) => {
+      const { write, claimDue } = sql
+      sql.write = (row, change) => write(row, row.state === 'starting' ? { ...change, session: { ...change.session, next_check_at: row.created_at } } : change)
+      sql.claimDue = (now, ...rest) => {
+        for (const row of sql.rows.values()) if (row.state === 'starting') row.lease = -Infinity
+        return claimDue(now, ...rest)
+      }
+    }
+  },
+  'two retries of a dead start both own it': {
+    at: 'a dead start taken over',
+    put: ({ sql }) => {
+      const { goLive } = sql
+      const current = (id: string) => sql.rows.get(id)?.check_no ?? 0
+      sql.takeOver = (id, take) => {
+        const row = sql.rows.get(id)
+        return row?.state === 'starting' && row.created_at.getTime() + 7000 <= take.now.getTime() ? { ...row } : undefined
+      }
+      sql.goLive = (id, _checkNo, live) => goLive(id, current(id), live)
+      sql.failStart = (id, _checkNo, end) => {
+        const row = sql.rows.get(id)
+        if (row?.state !== 'starting' && row?.state !== 'live') return undefined
+        sql.note({ session_id: id, user_id: row.user_id, at: end.now, type: 'session.ended', actor: 'service', data: { reason: 'start_failed' } })
+        return { ...Object.assign(row, { state: 'ended', end_reason: 'start_failed', ended_by: 'service', ended_at: end.now, next_check_at: end.next_check_at, lease: -Infinity }) }
+      }
+    }
+  },
+  'a failed start keeps its slot until its room is deleted': {
+    at: 'starts that fail, up to the limit',
+    put: ({ sql }) => {
+      sql.failStart = (id, checkNo, end) => {
+        const row = sql.rows.get(id)
+        if (row?.check_no !== checkNo || row.state !== 'starting') return undefined
+        return { ...Object.assign(row, { state: 'ending', end_reason: 'start_failed', ended_by: 'service', next_check_at: end.now, lease: -Infinity, check_no: checkNo + 1 }) }
+      }
+    }
+  },
+  'a start goes live whatever became of it': {
+    at: 'a start and those who look',
+    put: ({ sql }) => {
+      sql.goLive = (id, _checkNo, live) => {
+        const row = sql.rows.get(id)
+        return row && { ...Object.assign(row, { state: 'live', room_sid: live.room_sid, expires_at: live.expires_at, lease: -Infinity }) }
+      }
+    }
+  },
+  'an ended room is not looked at again': {
+    at: 'an end while a start is at work',
+    put: ({ sql }) => {
+      const { finishEnd, failStart } = sql
+      sql.finishEnd = (id, checkNo, end) => finishEnd(id, checkNo, { ...end, next_check_at: null })
+      sql.failStart = (id, checkNo, end) => failStart(id, checkNo, { ...end, next_check_at: null })
+    }
+  },
+  'a second agent stays': {
+    at: 'an agent that is late, dies or comes twice',
+    put: ({ world }) => {
+      world.livekit.removeParticipant = async () => {}
+    }
+  },
+  'the limit counts nothing that is starting': {
+    at: 'starts that fail, up to the limit',
+    put: ({ sql }) => {
+      const { claim } = sql
+      sql.claim = (session, limits) => {
+        const starting = [...sql.rows.values()].filter((row) => row.user_id === session.user_id && row.state === 'starting').length
+        return claim(session, { ...limits, slots: limits.slots + starting })
+      }
+    }
+  }
+}
+
+/**
+ * The property that a scenario keeps every invariant, whatever the order of its steps.
+ * @param fault one of `faults`, to be found
+ * @param anywhere try all scenarios, not only those where the fault shows soonest
+ */
+export function interleavings (fault?: Fault, anywhere = true) {
+  const tried = fault?.at && !anywhere ? scenario(meetings[fault.at]) : scenarios
+  return fc.asyncProperty(fc.scheduler(), tried, (scheduler, scenario) => runSchedule(scheduler, scenario, modes, fault?.put))
+}

@@ -1,0 +1,259 @@
+// The store in memory with PostgreSQL's semantics: each statement whole, in the order they arrive; rows that a transaction holds are waited for.
+// test/plugins/store-contract.test.ts puts the same statements to both.
+import type { Change, Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
+
+export interface Row extends Session { /** ms since 1970 */ lease: number }
+type StoredEvent = SessionEvent & { id: number }
+
+/** What the statements do to the tables; synchronous, so that each is one step. */
+export type Statements = ReturnType<typeof createStatements>
+
+const time = (at: Date | null) => at === null ? Infinity : at.getTime()
+const byNewest = (a: Row, b: Row) => b.created_at.getTime() - a.created_at.getTime() || (a.id < b.id ? 1 : -1)
+
+export function createStatements () {
+  const rows = new Map<string, Row>()
+  const stays = new Map<string, Map<string, Stay>>()
+  const events: StoredEvent[] = []
+  let count = 0
+
+  const failed = (row: Row) => row.end_reason === 'start_failed'
+  const sorted = (keep: (row: Row) => boolean) => [...rows.values()].filter(keep).sort(byNewest)
+  /** A copy: what a statement returned does not change any more. */
+  const out = (row: Row | undefined) => row && { ...row }
+  const set = (row: Row, change: Partial<Row>) => out(Object.assign(row, change))!
+
+  function note (event: SessionEvent) {
+    if (event.livekit_id && events.some((known) => known.livekit_id === event.livekit_id)) return
+    events.push({ ...event, id: ++count })
+  }
+
+  function over (row: Row) {
+    note({ session_id: row.id, user_id: row.user_id, at: row.ended_at!, type: 'session.ended', actor: row.ended_by!, data: { reason: row.end_reason } })
+  }
+
+  /** Whoever is still in when the session ends goes with the room. */
+  function staysOf (id: string): Stay[] {
+    const { ended_at: endedAt = null } = rows.get(id) ?? {}
+    return [...stays.get(id)?.values() ?? []].map((stay) => stay.left_at || !endedAt ? stay : { ...stay, left_at: endedAt, with_room: true })
+  }
+
+  return {
+    rows,
+    events,
+    staysOf,
+    note,
+
+    claim (session: Parameters<SessionStore['claim']>[0], limits: { slots: number, startsPerMinute: number }) {
+      const all = [...rows.values()]
+      const mine = all.filter((row) => row.user_id === session.user_id)
+      const recent = mine.filter((row) => row.created_at.getTime() > session.created_at.getTime() - 60_000 && !failed(row))
+      if (limits.startsPerMinute > 0 && recent.length >= limits.startsPerMinute) return undefined
+      if (rows.has(session.id) || all.some((row) => row.room_name === session.room_name)) return undefined
+      if (session.idempotency_key !== null && mine.some((row) => row.idempotency_key === session.idempotency_key && !failed(row))) return undefined
+      const taken = new Set(mine.filter((row) => !row.ended_at).map((row) => row.slot))
+      const slot = Array.from({ length: limits.slots }, (_, n) => n + 1).find((n) => !taken.has(n))
+      if (!slot) return undefined
+      const { lease_until: lease, ...rest } = session
+      const row: Row = {
+        ...rest,
+        slot,
+        lease: lease.getTime(),
+        state: 'starting',
+        room_sid: null,
+        ended_by: null,
+        end_reason: null,
+        episode_dispatches: session.agent_dispatches,
+        agent_dispatched_at: session.agent_dispatches > 0 ? session.created_at : null,
+        agent_joined_at: null,
+        user_joined_at: null,
+        seen_sids: '',
+        ended_at: null,
+        watch_until: null,
+        check_no: 0
+      }
+      rows.set(row.id, row)
+      return out(row)
+    },
+
+    byKey: (userId: string, key: string) => out([...rows.values()].find((row) => row.user_id === userId && row.idempotency_key === key && !failed(row))),
+
+    usage (userId: string, now: Date) {
+      const mine = [...rows.values()].filter((row) => row.user_id === userId)
+      const recent = mine.filter((row) => row.created_at.getTime() > now.getTime() - 60_000 && !failed(row)).map((row) => row.created_at).sort((a, b) => a.getTime() - b.getTime())
+      return { live: mine.filter((row) => !row.ended_at).length, recent: recent.length, oldest: recent[0] ?? null }
+    },
+
+    byRoom: (roomName: string) => out([...rows.values()].find((row) => row.room_name === roomName)),
+    byId: (id: string) => out(rows.get(id)),
+
+    takeOver (id: string, take: { now: Date, lease_until: Date, next_check_at: Date }) {
+      const row = rows.get(id)
+      if (!row || row.state !== 'starting' || Math.max(row.lease, row.created_at.getTime() + 7000) > take.now.getTime()) return undefined
+      return set(row, { check_no: row.check_no + 1, lease: take.lease_until.getTime(), next_check_at: take.next_check_at })
+    },
+
+    goLive (id: string, checkNo: number, live: { room_sid: string, expires_at: Date, next_check_at: Date, actor: string, now: Date }) {
+      const row = rows.get(id)
+      if (!row || row.check_no !== checkNo || row.state !== 'starting') return undefined
+      const data = { mode: row.mode, agent_type: row.agent_type, counselor_category: row.category_name }
+      note({ session_id: id, user_id: row.user_id, at: live.now, type: 'session.started', actor: live.actor, data: Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null)) })
+      return set(row, { state: 'live', room_sid: live.room_sid, expires_at: live.expires_at, next_check_at: time(row.next_check_at) < live.next_check_at.getTime() ? row.next_check_at : live.next_check_at, lease: -Infinity })
+    },
+
+    failStart (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null }) {
+      const row = rows.get(id)
+      if (!row || row.check_no !== checkNo || row.state !== 'starting') return undefined
+      const ended = set(row, { state: 'ended', end_reason: 'start_failed', ended_by: 'service', ended_at: end.now, watch_until: end.watch_until, next_check_at: end.next_check_at, lease: -Infinity, check_no: row.check_no + 1 })
+      over(row)
+      return ended
+    },
+
+    liveOf: (userId: string, mode: string) => sorted((row) => row.user_id === userId && row.mode === mode && row.state === 'live').map((row) => out(row)!),
+
+    beginEnd (id: string, end: Parameters<SessionStore['beginEnd']>[1]) {
+      const row = rows.get(id)
+      if (!row) return undefined
+      const mayBegin = row.state === 'starting' || row.state === 'live' || (row.state === 'ending' && (row.lease < end.now.getTime() || row.check_no === end.holding))
+      if (!mayBegin) return undefined
+      return set(row, { state: 'ending', end_reason: row.end_reason ?? end.reason, ended_by: row.ended_by ?? end.by, lease: end.lease_until.getTime(), next_check_at: end.lease_until, check_no: row.check_no + 1 })
+    },
+
+    finishEnd (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null }) {
+      const row = rows.get(id)
+      if (!row || row.check_no !== checkNo || row.state !== 'ending') return undefined
+      const ended = set(row, { state: 'ended', ended_at: end.now, watch_until: end.watch_until, next_check_at: end.next_check_at, lease: -Infinity })
+      over(row)
+      return ended
+    },
+
+    find: (key: { room_name: string } | { id: string, check_no: number }) => [...rows.values()].find((row) => 'room_name' in key ? row.room_name === key.room_name : row.id === key.id && row.check_no === key.check_no),
+
+    write (row: Row, change: Change) {
+      if (change.stays && !stays.has(row.id)) stays.set(row.id, new Map())
+      for (const stay of change.stays ?? []) stays.get(row.id)!.set(stay.sid, { ...stay })
+      for (const event of change.events ?? []) note({ ...event, session_id: row.id, user_id: row.user_id })
+      return set(row, change.session ?? {})
+    },
+
+    claimDue (now: Date, leaseUntil: Date, limit: number, locked: (id: string) => boolean) {
+      const due = [...rows.values()].filter((row) => time(row.next_check_at) <= now.getTime() && row.lease < now.getTime()).sort((a, b) => time(a.next_check_at) - time(b.next_check_at))
+      return due.filter((row) => !locked(row.id)).slice(0, limit).map((row) => {
+        const dueAt = row.next_check_at!
+        return { ...set(row, { lease: leaseUntil.getTime(), next_check_at: leaseUntil, check_no: row.check_no + 1 }), due_at: dueAt }
+      })
+    },
+
+    release (looks: Parameters<SessionStore['release']>[0]) {
+      for (const look of looks) {
+        const row = rows.get(look.id)
+        if (row?.check_no === look.check_no) set(row, { next_check_at: time(row.next_check_at) === row.lease ? look.next_check_at : row.next_check_at, lease: -Infinity })
+      }
+    },
+
+    history (filter: Parameters<SessionStore['history']>[0]) {
+      const { userId, mode, state, from, to, after } = filter
+      const isAfter = (row: Row) => !after || row.created_at < after.created_at || (row.created_at.getTime() === after.created_at.getTime() && row.id < after.id)
+      return sorted((row) => (!userId || row.user_id === userId) && (!mode || row.mode === mode) && (!state || row.state === state) && (!from || row.created_at >= from) && (!to || row.created_at < to) && isAfter(row)).slice(0, filter.limit).map((row) => out(row)!)
+    },
+
+    eventsOf: (sessionId: string) => events.filter((event) => event.session_id === sessionId).slice(-1000).map(({ at, type, actor, data }) => ({ at, type, actor, data })),
+
+    prune (before: Date, limit: number) {
+      const old = [...rows.values()].filter((row) => row.ended_at && row.ended_at < before).slice(0, limit)
+      for (const { id } of old) { rows.delete(id); stays.delete(id) }
+      const forgotten = events.filter((event) => event.at < before).slice(0, limit)
+      for (const event of forgotten) events.splice(events.indexOf(event), 1)
+      return Math.max(old.length, forgotten.length)
+    },
+
+    countLive () {
+      const counts = new Map<Session['mode'], number>()
+      for (const row of rows.values()) if (!row.ended_at) counts.set(row.mode, (counts.get(row.mode) ?? 0) + 1)
+      return [...counts].map(([mode, count]) => ({ mode, count }))
+    }
+  }
+}
+
+/** How a statement travels: `work` is done when it arrives, and the caller learns of it when the answer comes. */
+export type Travel = <T>(what: string, work: () => T | Promise<T>, deadline?: number) => Promise<T>
+
+/** Between lock and commit of a transaction; false when its process has died there: it is rolled back. */
+export type Pause = (what: string) => Promise<boolean>
+
+/** The rows that statements and transactions hold, shared by all stores on the same tables; whoever comes waits for those before. */
+export function createLocks () {
+  const last = new Map<string, Promise<void>>()
+  return {
+    isHeld: (id: string) => last.has(id),
+    /** Resolves when the row is one's own, with what lets it go. */
+    async hold (id: string): Promise<() => void> {
+      const before = last.get(id)
+      let letGo = () => {}
+      const mine = new Promise<void>((resolve) => { letGo = resolve })
+      last.set(id, mine)
+      await before
+      return () => {
+        if (last.get(id) === mine) last.delete(id)
+        letGo()
+      }
+    }
+  }
+}
+
+const direct: Travel = async (_what, work) => work()
+
+/** A SessionStore over the statements; without `travel` each is done at once. */
+export function createMemoryStore (sql: Statements, locks = createLocks(), travel: Travel = direct, pause: Pause = async () => true): SessionStore {
+  /** A statement on one row waits for whoever holds it, and finds it as they left it (READ COMMITTED). */
+  const onRow = <T>(what: string, id: string, work: () => T, deadline?: number) => travel(what, async () => {
+    const letGo = await locks.hold(id)
+    try { return work() } finally { letGo() }
+  }, deadline)
+
+  return {
+    claim: (session, limits, deadline) => travel('claim', () => sql.claim(session, limits), deadline),
+    byKey: (userId, key, deadline) => travel('byKey', () => sql.byKey(userId, key), deadline),
+    usage: (userId, now, deadline) => travel('usage', () => sql.usage(userId, now), deadline),
+    byRoom: (roomName, deadline) => travel('byRoom', () => sql.byRoom(roomName), deadline),
+    byId: (id, deadline) => travel('byId', () => sql.byId(id), deadline),
+    takeOver: (id, take, deadline) => onRow('takeOver', id, () => sql.takeOver(id, take), deadline),
+    goLive: (id, checkNo, live, deadline) => onRow('goLive', id, () => sql.goLive(id, checkNo, live), deadline),
+    failStart: (id, checkNo, end, deadline) => onRow('failStart', id, () => sql.failStart(id, checkNo, end), deadline),
+    liveOf: (userId, mode, deadline) => travel('liveOf', () => sql.liveOf(userId, mode), deadline),
+    beginEnd: (id, end, deadline) => onRow('beginEnd', id, () => sql.beginEnd(id, end), deadline),
+    finishEnd: (id, checkNo, end, deadline) => onRow('finishEnd', id, () => sql.finishEnd(id, checkNo, end), deadline),
+
+    change: (key, decide) => travel('change', async () => {
+      const found = sql.find(key)
+      if (!found) return undefined
+      const letGo = await locks.hold(found.id)
+      try {
+        const row = sql.find(key) // what it waited for may have changed what it looks for
+        if (!row) return undefined
+        const change = decide({ ...row }, sql.staysOf(row.id))
+        if (!await pause('change commits')) return undefined
+        return change ? sql.write(row, change) : { ...row }
+      } finally {
+        letGo()
+      }
+    }),
+
+    claimDue: (now, leaseUntil, limit) => travel('claimDue', () => sql.claimDue(now, leaseUntil, limit, locks.isHeld)),
+    release: (looks) => looks.length === 0
+      ? Promise.resolve()
+      : travel('release', async () => {
+        for (const look of looks) {
+          const letGo = await locks.hold(look.id)
+          sql.release([look])
+          letGo()
+        }
+      }),
+    history: (filter, deadline) => travel('history', () => sql.history(filter), deadline),
+    eventsOf: (sessionId, deadline) => travel('eventsOf', () => sql.eventsOf(sessionId), deadline),
+    prune: (before, limit) => travel('prune', () => sql.prune(before, limit)),
+    countLive: () => travel('countLive', () => sql.countLive()),
+    note: (event) => travel('note', () => sql.note(event)),
+    ping: () => travel('ping', () => {})
+  }
+}

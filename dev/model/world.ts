@@ -1,0 +1,148 @@
+// LiveKit in memory, for models of a session's life: rooms, participants, agents and webhooks on the model's clock.
+import type { Clock } from '../../src/sessions/clock.ts'
+import type { LiveKitEvent, Participant, Rooms } from '../../src/sessions/rooms.ts'
+import type { Travel } from './store.ts'
+
+interface Room { sid: string, createdAt: number, emptyTimeout: number, departureTimeout: number, leftAt: number | undefined, participants: Map<string, Participant>, dispatches: Array<{ id: string, agents: string[] }> }
+
+export interface WorldOptions {
+  clock: Pick<Clock, 'now'>
+  /** How a call travels; each is done at once when not given. */
+  travel?: Travel
+  /** A worker took the dispatch: calls `join` when its agent is there; at once when not given. */
+  onJob?: (join: () => void) => void
+  /** Told of each webhook; they are in `mail` as well. */
+  onMail?: (event: LiveKitEvent) => void
+  /** Told of each DeleteRoom that is carried out on a room that is there. */
+  onDelete?: (roomName: string) => void
+}
+
+export type World = ReturnType<typeof createWorld>
+
+export function createWorld ({ clock, travel = async (_what, work) => work(), onJob = (join) => join(), onMail = () => {}, onDelete = () => {} }: WorldOptions) {
+  const rooms = new Map<string, Room>()
+  /** Webhooks that LiveKit has sent and nobody has received yet. */
+  const mail: LiveKitEvent[] = []
+  let worker = true
+  let workedAlways = true
+  let count = 0
+
+  function tell (type: string, name: string, room: Room, participant?: LiveKitEvent['participant']) {
+    const event = { id: `EV_${++count}`, type, roomName: name, roomSid: room.sid, participant, at: new Date(clock.now()) }
+    mail.push(event)
+    onMail(event)
+  }
+
+  function enter (name: string, room: Room, identity: string, kind: string) {
+    const participant: Participant = { sid: `PA_${++count}`, identity, kind, state: 'ACTIVE', joinedAt: new Date(clock.now()), attributes: {} }
+    const before = room.participants.get(identity)
+    if (before) go(name, room, before, false)
+    room.participants.set(identity, participant)
+    tell('participant_joined', name, room, { ...participant, wentWithRoom: false })
+  }
+
+  function go (name: string, room: Room, participant: Participant, wentWithRoom: boolean) {
+    room.participants.delete(participant.identity)
+    room.leftAt = clock.now()
+    tell('participant_left', name, room, { ...participant, wentWithRoom })
+  }
+
+  function close (name: string, room: Room) {
+    for (const participant of [...room.participants.values()]) go(name, room, participant, true)
+    rooms.delete(name)
+    tell('room_finished', name, room)
+  }
+
+  const of = (kind: string) => (room: Room) => [...room.participants.values()].filter((participant) => participant.kind === kind)
+  const users = of('STANDARD')
+  const agents = of('AGENT')
+
+  /** A dispatch with no worker is dropped without a word. The agent's room may be gone before it comes. */
+  function dispatch (name: string, room: Room) {
+    const job = { id: `AD_${++count}`, agents: [] as string[] }
+    room.dispatches.push(job)
+    if (!worker) return
+    const identity = `agent-${count}`
+    job.agents.push(identity)
+    onJob(() => { if (rooms.get(name) === room) enter(name, room, identity, 'AGENT') })
+  }
+
+  const livekit: Omit<Rooms, 'autoCreates'> = {
+    createRoom: (spec, deadline) => travel('CreateRoom', () => {
+      let room = rooms.get(spec.name)
+      if (!room) {
+        room = { sid: `RM_${++count}`, createdAt: clock.now(), emptyTimeout: spec.emptyTimeout, departureTimeout: spec.departureTimeout, leftAt: undefined, participants: new Map(), dispatches: [] }
+        rooms.set(spec.name, room)
+        tell('room_started', spec.name, room)
+        if (spec.agentName) dispatch(spec.name, room)
+        room.leftAt = undefined
+      }
+      return { sid: room.sid }
+    }, deadline),
+    deleteRoom: (name, deadline) => travel('DeleteRoom', () => {
+      const room = rooms.get(name)
+      if (!room) return
+      onDelete(name)
+      close(name, room)
+    }, deadline),
+    listParticipants: (name, deadline) => travel('ListParticipants', () => [...rooms.get(name)?.participants.values() ?? []], deadline),
+    findRooms: (names, deadline) => names.length === 0
+      ? Promise.resolve(new Map())
+      : travel('ListRooms', () => new Map(names.flatMap((name) => rooms.has(name) ? [[name, rooms.get(name)!.sid] as const] : [])), deadline),
+    createDispatch: (name, _agentName, _metadata, deadline) => travel('CreateDispatch', () => {
+      const room = rooms.get(name)
+      if (room) dispatch(name, room)
+    }, deadline),
+    listDispatches: (name, deadline) => travel('ListDispatch', () => rooms.get(name)?.dispatches.map(({ id, agents }) => ({ id, agents: [...agents] })) ?? [], deadline),
+    // A job that was taken is not called back by it (livekit.md section 4).
+    deleteDispatch: (id, name, deadline) => travel('DeleteDispatch', () => {
+      const room = rooms.get(name)
+      if (room) room.dispatches = room.dispatches.filter((job) => job.id !== id)
+    }, deadline),
+    removeParticipant: (name, identity, deadline) => travel('RemoveParticipant', () => {
+      const room = rooms.get(name)
+      const participant = room?.participants.get(identity)
+      if (room && participant) go(name, room, participant, false)
+    }, deadline),
+    joinToken: async ({ ttl }) => ({ token: 'token', expiresAt: new Date(clock.now() + ttl * 1000) })
+  }
+
+  return {
+    rooms,
+    mail,
+    users,
+    agents,
+    livekit,
+    setWorker (there: boolean) {
+      worker = there
+      workedAlways &&= there
+    },
+    /** Whether a worker was there all the time. */
+    hasWorked: () => workedAlways,
+    /** A user comes in with the room's token, if the room is there (auto_create is off). */
+    join (name: string, identity: string) {
+      const room = rooms.get(name)
+      if (room) enter(name, room, identity, 'STANDARD')
+    },
+    leave (name: string) {
+      const room = rooms.get(name)
+      const user = room && users(room)[0]
+      if (user) go(name, room, user, false)
+    },
+    agentDies (name: string) {
+      const room = rooms.get(name)
+      const agent = room && agents(room)[0]
+      if (agent) go(name, room, agent, false)
+    },
+    /** Crashes: every room is gone, and nobody is told. */
+    restart () { rooms.clear() },
+    /** What LiveKit does by itself when time has passed. */
+    tick () {
+      for (const [name, room] of [...rooms]) {
+        if (users(room).length > 0) continue
+        const since = room.leftAt === undefined ? room.createdAt + room.emptyTimeout * 1000 : room.leftAt + room.departureTimeout * 1000
+        if (clock.now() >= since) close(name, room)
+      }
+    }
+  }
+}
