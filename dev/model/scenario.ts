@@ -97,7 +97,10 @@ export const faults: Record<string, Fault> = {
   'a webhook makes a start due, and whoever looks takes it for a dead one': {
     put: ({ sql }) => {
       const { write, claimDue } = sql
-      sql.write = (row, change) => write(row, row.state === 'starting' ? { ...change, session: { ...change.session, next_check_at: row.created_at } } : change)
+      sql.write = (id, version, change) => {
+        const row = sql.rows.get(id)
+        return write(id, version, row?.state === 'starting' ? { ...change, session: { ...change.session, next_check_at: row.created_at } } : change)
+      }
       sql.claimDue = (now, ...rest) => {
         for (const row of sql.rows.values()) if (row.state === 'starting') row.lease = -Infinity
         return claimDue(now, ...rest)

@@ -12,7 +12,7 @@ import { createSessions } from '../../src/sessions/sessions.ts'
 import type { Session } from '../../src/sessions/store.ts'
 import type { ModeName } from '../../src/sessions/vocabulary.ts'
 import { createInvariants, type Start } from './invariants.ts'
-import { createLocks, createMemoryStore, createStatements, type Statements, type Travel } from './store.ts'
+import { createMemoryStore, createStatements, type Statements, type Travel } from './store.ts'
 import { createWorld, type World } from './world.ts'
 
 export type Trouble =
@@ -88,7 +88,6 @@ function createTime () {
 export async function runSchedule (scheduler: Scheduler, scenario: Scenario, modes: Record<ModeName, Mode>, put: (parts: { sql: Statements, world: World }) => void = () => {}): Promise<void> {
   const time = createTime()
   const sql = createStatements()
-  const locks = createLocks()
   const alive = [{ epoch: 0, up: true }, { epoch: 0, up: true }]
   let phase: 'before' | 'any order' | 'at rest' = 'before'
   const gate = async (label: string) => { if (phase === 'any order') await scheduler.schedule(Promise.resolve(), label) }
@@ -172,16 +171,12 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       if (what === 'failStart' && start) start.undoing = true
       if (['lost', 'unanswered', 'crash before', 'crash after'].includes(what)) start?.met.add(where)
     }
-    const { epoch } = alive[replica]!
     const count = { calls: 0 }
     const away = () => Object.assign(new Error('no answer'), { code: 'DATABASE_UNAVAILABLE' })
     const failed = (outcome: 'not_sent' | 'unknown') => () => Object.assign(new Error(outcome), { outcome, code: 'LIVEKIT_FAILED' })
     const toDatabase = travelOf(replica, who, trouble, SQL_LIMIT, { notSent: away, unknown: away }, count, met('database'))
     const toLiveKit = travelOf(replica, who, trouble, CALL_LIMIT, { notSent: failed('not_sent'), unknown: failed('unknown') }, count, met('livekit'))
-    const store = createMemoryStore(sql, locks, toDatabase, async (what) => {
-      await gate(`${who}: ${what}`)
-      return alive[replica]!.up && alive[replica]!.epoch === epoch
-    })
+    const store = createMemoryStore(sql, toDatabase)
     // The world's calls are done at once; how they travel is this process's affair.
     const livekit = Object.fromEntries(Object.entries(world.livekit).map(([name, call]) => [name, (...args: unknown[]) => {
       const done = call as (...args: unknown[]) => Promise<unknown>

@@ -1,8 +1,13 @@
-// The store in memory with PostgreSQL's semantics: each statement whole, in the order they arrive; rows that a transaction holds are waited for.
+// The store in memory with PostgreSQL's semantics: each statement whole, one after the other, in the order they arrive.
 // test/plugins/store-contract.test.ts puts the same statements to both.
 import type { Change, Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
 
-export interface Row extends Session { /** ms since 1970 */ lease: number }
+export interface Row extends Session {
+  /** ms since 1970 */
+  lease: number
+  /** Another after each write, as PostgreSQL's xmin is. */
+  version: number
+}
 type StoredEvent = SessionEvent & { id: number }
 
 /** What the statements do to the tables; synchronous, so that each is one step. */
@@ -21,7 +26,7 @@ export function createStatements () {
   const sorted = (keep: (row: Row) => boolean) => [...rows.values()].filter(keep).sort(byNewest)
   /** A copy: what a statement returned does not change any more. */
   const out = (row: Row | undefined) => row && { ...row }
-  const set = (row: Row, change: Partial<Row>) => out(Object.assign(row, change))!
+  const set = (row: Row, change: Partial<Row>) => out(Object.assign(row, change, { version: row.version + 1 }))!
 
   function note (event: SessionEvent) {
     if (event.livekit_id && events.some((known) => known.livekit_id === event.livekit_id)) return
@@ -70,7 +75,8 @@ export function createStatements () {
         seen_sids: '',
         ended_at: null,
         watch_until: null,
-        check_no: 0
+        check_no: 0,
+        version: 0
       }
       rows.set(row.id, row)
       return out(row)
@@ -127,18 +133,23 @@ export function createStatements () {
       return ended
     },
 
-    find: (key: { room_name: string } | { id: string, check_no: number }) => [...rows.values()].find((row) => 'room_name' in key ? row.room_name === key.room_name : row.id === key.id && row.check_no === key.check_no),
+    read (key: { room_name: string } | { id: string, check_no: number }) {
+      const row = [...rows.values()].find((row) => 'room_name' in key ? row.room_name === key.room_name : row.id === key.id && row.check_no === key.check_no)
+      return row && { session: { ...row }, stays: staysOf(row.id), version: row.version }
+    },
 
-    write (row: Row, change: Change) {
+    write (id: string, version: number, change: Change) {
+      const row = rows.get(id)
+      if (row?.version !== version) return undefined
       if (change.stays && !stays.has(row.id)) stays.set(row.id, new Map())
       for (const stay of change.stays ?? []) stays.get(row.id)!.set(stay.sid, { ...stay })
       for (const event of change.events ?? []) note({ ...event, session_id: row.id, user_id: row.user_id })
       return set(row, change.session ?? {})
     },
 
-    claimDue (now: Date, leaseUntil: Date, limit: number, locked: (id: string) => boolean) {
+    claimDue (now: Date, leaseUntil: Date, limit: number) {
       const due = [...rows.values()].filter((row) => time(row.next_check_at) <= now.getTime() && row.lease < now.getTime()).sort((a, b) => time(a.next_check_at) - time(b.next_check_at))
-      return due.filter((row) => !locked(row.id)).slice(0, limit).map((row) => {
+      return due.slice(0, limit).map((row) => {
         const dueAt = row.next_check_at!
         return { ...set(row, { lease: leaseUntil.getTime(), next_check_at: leaseUntil, check_no: row.check_no + 1 }), due_at: dueAt }
       })
@@ -178,77 +189,36 @@ export function createStatements () {
 /** How a statement travels: `work` is done when it arrives, and the caller learns of it when the answer comes. */
 export type Travel = <T>(what: string, work: () => T | Promise<T>, deadline?: number) => Promise<T>
 
-/** Between lock and commit of a transaction; false when its process has died there: it is rolled back. */
-export type Pause = (what: string) => Promise<boolean>
-
-/** The rows that statements and transactions hold, shared by all stores on the same tables; whoever comes waits for those before. */
-export function createLocks () {
-  const last = new Map<string, Promise<void>>()
-  return {
-    isHeld: (id: string) => last.has(id),
-    /** Resolves when the row is one's own, with what lets it go. */
-    async hold (id: string): Promise<() => void> {
-      const before = last.get(id)
-      let letGo = () => {}
-      const mine = new Promise<void>((resolve) => { letGo = resolve })
-      last.set(id, mine)
-      await before
-      return () => {
-        if (last.get(id) === mine) last.delete(id)
-        letGo()
-      }
-    }
-  }
-}
-
 const direct: Travel = async (_what, work) => work()
 
 /** A SessionStore over the statements; without `travel` each is done at once. */
-export function createMemoryStore (sql: Statements, locks = createLocks(), travel: Travel = direct, pause: Pause = async () => true): SessionStore {
-  /** A statement on one row waits for whoever holds it, and finds it as they left it (READ COMMITTED). */
-  const onRow = <T>(what: string, id: string, work: () => T, deadline?: number) => travel(what, async () => {
-    const letGo = await locks.hold(id)
-    try { return work() } finally { letGo() }
-  }, deadline)
-
+export function createMemoryStore (sql: Statements, travel: Travel = direct): SessionStore {
   return {
     claim: (session, limits, deadline) => travel('claim', () => sql.claim(session, limits), deadline),
     byKey: (userId, key, deadline) => travel('byKey', () => sql.byKey(userId, key), deadline),
     usage: (userId, now, deadline) => travel('usage', () => sql.usage(userId, now), deadline),
     byRoom: (roomName, deadline) => travel('byRoom', () => sql.byRoom(roomName), deadline),
     byId: (id, deadline) => travel('byId', () => sql.byId(id), deadline),
-    takeOver: (id, take, deadline) => onRow('takeOver', id, () => sql.takeOver(id, take), deadline),
-    goLive: (id, checkNo, live, deadline) => onRow('goLive', id, () => sql.goLive(id, checkNo, live), deadline),
-    failStart: (id, checkNo, end, deadline) => onRow('failStart', id, () => sql.failStart(id, checkNo, end), deadline),
+    takeOver: (id, take, deadline) => travel('takeOver', () => sql.takeOver(id, take), deadline),
+    goLive: (id, checkNo, live, deadline) => travel('goLive', () => sql.goLive(id, checkNo, live), deadline),
+    failStart: (id, checkNo, end, deadline) => travel('failStart', () => sql.failStart(id, checkNo, end), deadline),
     liveOf: (userId, mode, deadline) => travel('liveOf', () => sql.liveOf(userId, mode), deadline),
-    beginEnd: (id, end, deadline) => onRow('beginEnd', id, () => sql.beginEnd(id, end), deadline),
-    finishEnd: (id, checkNo, end, deadline) => onRow('finishEnd', id, () => sql.finishEnd(id, checkNo, end), deadline),
+    beginEnd: (id, end, deadline) => travel('beginEnd', () => sql.beginEnd(id, end), deadline),
+    finishEnd: (id, checkNo, end, deadline) => travel('finishEnd', () => sql.finishEnd(id, checkNo, end), deadline),
 
-    change: (key, decide) => travel('change', async () => {
-      const found = sql.find(key)
-      if (!found) return undefined
-      const letGo = await locks.hold(found.id)
-      try {
-        const row = sql.find(key) // what it waited for may have changed what it looks for
-        if (!row) return undefined
-        const change = decide({ ...row }, sql.staysOf(row.id))
-        if (!await pause('change commits')) return undefined
-        return change ? sql.write(row, change) : { ...row }
-      } finally {
-        letGo()
+    async change (key, decide) {
+      for (;;) {
+        const read = await travel('change reads', () => sql.read(key))
+        if (!read) return undefined
+        const change = decide(read.session, read.stays)
+        if (!change) return read.session
+        const changed = await travel('change writes', () => sql.write(read.session.id, read.version, change))
+        if (changed) return changed
       }
-    }),
+    },
 
-    claimDue: (now, leaseUntil, limit) => travel('claimDue', () => sql.claimDue(now, leaseUntil, limit, locks.isHeld)),
-    release: (looks) => looks.length === 0
-      ? Promise.resolve()
-      : travel('release', async () => {
-        for (const look of looks) {
-          const letGo = await locks.hold(look.id)
-          sql.release([look])
-          letGo()
-        }
-      }),
+    claimDue: (now, leaseUntil, limit) => travel('claimDue', () => sql.claimDue(now, leaseUntil, limit)),
+    release: (looks) => looks.length === 0 ? Promise.resolve() : travel('release', () => sql.release(looks)),
     history: (filter, deadline) => travel('history', () => sql.history(filter), deadline),
     eventsOf: (sessionId, deadline) => travel('eventsOf', () => sql.eventsOf(sessionId), deadline),
     prune: (before, limit) => travel('prune', () => sql.prune(before, limit)),

@@ -9,13 +9,9 @@ export const DatabaseUnavailable = createError('DATABASE_UNAVAILABLE', 'The serv
 const STATEMENT_LIMIT = 2000 // ms, also the server's own limit for a statement
 const CONNECT_LIMIT = 1000 // ms
 
-export type Run = <Row extends object>(text: string, values: unknown[]) => Promise<Row[]>
-
 export interface Database {
   /** One statement. `deadline` is on the scale of performance.now(). */
   query: <Row extends object>(text: string, values: unknown[], deadline?: number) => Promise<Row[]>
-  /** Several statements, all or none. */
-  transaction: <T>(work: (run: Run) => Promise<T>) => Promise<T>
   close: () => Promise<void>
 }
 
@@ -45,20 +41,6 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
         // query_timeout of one query: pg reads it from the query's own configuration
         return (await pool.query({ text, values, query_timeout: left } as pg.QueryConfig)).rows
       } catch (error) {
-        throw translate(error)
-      }
-    },
-    async transaction (work) {
-      let client: pg.PoolClient | undefined
-      try {
-        client = await pool.connect()
-        await client.query('begin')
-        const result = await work(async (text, values) => (await client!.query(text, values)).rows)
-        await client.query('commit')
-        client.release()
-        return result
-      } catch (error) {
-        client?.release(true) // rolls back with its session; its state is not known
         throw translate(error)
       }
     },

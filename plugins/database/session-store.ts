@@ -1,22 +1,56 @@
 // The sessions in PostgreSQL: one statement per transition, each conditional on the state it starts from.
-import type { Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
-import type { Database } from './query.ts'
+import { retryAfter } from '../../src/sessions/errors.ts'
+import type { Change, Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
+import { DatabaseUnavailable, type Database } from './query.ts'
 
 const addEvent = (name: string, source: string, type: string, actor: string, data: string, at: string) => `
   ${name} as (insert into session_events (session_id, user_id, at, type, actor, data) select id, user_id, ${at}, '${type}', ${actor}, ${data} from ${source})`
 
 const endEvent = addEvent('noted', 'ended', 'session.ended', 'ended_by', 'jsonb_build_object(\'reason\', end_reason)', 'ended_at')
 
-// Whoever is still in when the session ends goes with the room. Told on reading: a statement that ended the session and closed its stays
-// would not see one that a webhook wrote while it waited for the row.
-const staysOf = `
-  select p.sid, p.identity, p.kind, p.joined_at, coalesce(p.left_at, s.ended_at) as left_at, p.left_told,
-         p.with_room or (p.left_at is null and s.ended_at is not null) as with_room, p.hung_up
-    from participants p join sessions s on s.id = p.session_id where s.id = $1`
+/** How often a decision is made anew when the session has changed meanwhile, and how many of its latest stays it may rest on. */
+const ATTEMPTS = 10
+const LATEST_STAYS = 100
+
+type StoredStay = Omit<Stay, 'joined_at' | 'left_at'> & { joined_at: string | null, left_at: string | null }
+
+// The latest stays of the session `s`, and those of `sids` however old. Whoever is still in when the session ends goes with the room: told
+// on reading, because a statement that ended the session and closed its stays would not see one that a webhook wrote meanwhile.
+const staysOf = (s: string, sids: string) => `
+  (select coalesce(json_agg(json_build_object('sid', p.sid, 'identity', p.identity, 'kind', p.kind, 'joined_at', p.joined_at, 'left_at', coalesce(p.left_at, ${s}.ended_at),
+     'left_told', p.left_told, 'with_room', p.with_room or (p.left_at is null and ${s}.ended_at is not null), 'hung_up', p.hung_up)), '[]')
+     from (select * from participants where session_id = ${s}.id and sid = any(${sids}::text[])
+           union (select * from participants where session_id = ${s}.id order by coalesce(joined_at, left_at) desc limit ${LATEST_STAYS})) p)`
+
+function toStay ({ joined_at: joined, left_at: left, ...stay }: StoredStay): Stay {
+  return { ...stay, joined_at: joined ? new Date(joined) : null, left_at: left ? new Date(left) : null }
+}
 
 /** The store over a pool of PostgreSQL connections. READ COMMITTED; times come from the caller's clock. */
-export function createSessionStore ({ query, transaction }: Database): SessionStore {
-  const one = async (text: string, values: unknown[], deadline?: number) => (await query<Session>(text, values, deadline))[0]
+export function createSessionStore ({ query }: Database): SessionStore {
+  const one = async <More extends object = object>(text: string, values: unknown[], deadline?: number) => (await query<Session & More>(text, values, deadline))[0]
+
+  const inTurn = createTurns()
+
+  /** All that was decided, in one statement, if the row is still the one that was read. */
+  function write (session: Session, version: string, { session: columns = {}, stays = [], events = [] }: Change) {
+    const names = Object.keys(columns)
+    return one(`
+      with changed as (
+        update sessions set ${['check_no = check_no', ...names.map((name, n) => `${name} = $${n + 5}`)].join(', ')}
+         where id = $1 and xmin = $2 returning *),
+      stayed as (
+        insert into participants (session_id, sid, identity, kind, joined_at, left_at, left_told, with_room, hung_up)
+        select c.id, p.* from changed c, json_to_recordset($3) as p (sid text, identity text, kind text, joined_at timestamptz, left_at timestamptz, left_told boolean, with_room boolean, hung_up boolean)
+        on conflict (session_id, sid) do update set identity = excluded.identity, kind = excluded.kind, joined_at = excluded.joined_at, left_at = excluded.left_at,
+          left_told = excluded.left_told, with_room = excluded.with_room, hung_up = excluded.hung_up),
+      noted as (
+        insert into session_events (session_id, user_id, at, type, actor, data, livekit_id)
+        select c.id, c.user_id, e.* from changed c, json_to_recordset($4) as e (at timestamptz, type text, actor text, data jsonb, livekit_id text)
+        on conflict (livekit_id) do nothing)
+      select * from changed`,
+    [session.id, version, JSON.stringify(stays), JSON.stringify(events), ...Object.values(columns)])
+  }
 
   return {
     // All candidate rows share one primary key, so exactly one lands, in the lowest free slot: exact under any race, one round trip (D4).
@@ -80,24 +114,20 @@ export function createSessionStore ({ query, transaction }: Database): SessionSt
       ${endEvent}
       select * from ended`, [id, checkNo, end.now, end.watch_until, end.next_check_at], deadline),
 
-    change: (key, decide) => transaction(async (run) => {
-      const [session] = 'room_name' in key
-        ? await run<Session>('select * from sessions where room_name = $1 for update', [key.room_name])
-        : await run<Session>('select * from sessions where id = $1 and check_no = $2 for update', [key.id, key.check_no])
-      if (!session) return undefined
-      const change = decide(session, await run<Stay>(staysOf, [session.id]))
-      if (!change) return session
-      for (const stay of change.stays ?? []) {
-        await run(`
-          insert into participants (session_id, sid, identity, kind, joined_at, left_at, left_told, with_room, hung_up) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-          on conflict (session_id, sid) do update set identity = $3, kind = $4, joined_at = $5, left_at = $6, left_told = $7, with_room = $8, hung_up = $9`,
-        [session.id, stay.sid, stay.identity, stay.kind, stay.joined_at, stay.left_at, stay.left_told, stay.with_room, stay.hung_up])
+    // Two statements and no lock between them: the write lands only on the row as it was read, else it is decided anew.
+    change: (key, decide, sids = []) => inTurn('room_name' in key ? key.room_name : key.id, async () => {
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const [where, values] = 'room_name' in key ? ['room_name = $1', [key.room_name]] : ['id = $1 and check_no = $2', [key.id, key.check_no]]
+        const read = await one<{ version: string, stays: StoredStay[] }>(`
+          select s.*, s.xmin as version, ${staysOf('s', `$${values.length + 1}`)} as stays from sessions s where ${where}`, [...values, sids])
+        if (!read) return undefined
+        const { version, stays, ...session } = read
+        const change = decide(session, stays.map(toStay))
+        if (!change) return session
+        const changed = await write(session, version, change)
+        if (changed) return changed
       }
-      for (const event of change.events ?? []) await run(...insertEvent({ ...event, session_id: session.id, user_id: session.user_id }))
-      const columns = Object.entries(change.session ?? {})
-      if (columns.length === 0) return session
-      const [changed] = await run<Session>(`update sessions set ${columns.map(([name], n) => `${name} = $${n + 2}`).join(', ')} where id = $1 returning *`, [session.id, ...columns.map(([, value]) => value)])
-      return changed
+      throw retryAfter(new DatabaseUnavailable({ cause: new Error(`the session changed ${ATTEMPTS} times while it was decided on`) }), 1)
     }),
 
     // next_check_at = lease_until while a look is on: whatever differs afterwards was pulled forward meanwhile (see release).
@@ -150,4 +180,18 @@ function insertEvent (event: SessionEvent): [string, unknown[]] {
     'insert into session_events (session_id, user_id, at, type, actor, data, livekit_id) values ($1, $2, $3, $4, $5, $6, $7) on conflict (livekit_id) do nothing',
     [event.session_id, event.user_id, event.at, event.type, event.actor, event.data, event.livekit_id ?? null]
   ]
+}
+
+/** One after the other for each key, within this process: who changes the same session at once would only undo each other's reads. */
+function createTurns () {
+  const last = new Map<string, Promise<unknown>>()
+  return async <T>(key: string, work: () => Promise<T>): Promise<T> => {
+    const mine = (last.get(key) ?? Promise.resolve()).then(work, work)
+    last.set(key, mine)
+    try {
+      return await mine
+    } finally {
+      if (last.get(key) === mine) last.delete(key)
+    }
+  }
 }

@@ -94,7 +94,9 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
           case 'participant_left': {
             if (!event.participant) return undefined
             const change = observe(current, stays, reportOf(event), now())
-            return { ...change, session: { ...change.session, ...(asksForALook(current, event) ? due : {}) } }
+            const becomesDue = asksForALook(current, event) && !(current.next_check_at && current.next_check_at <= now())
+            if (change.stays!.length === 0 && !becomesDue) return undefined // told before
+            return { ...change, session: { ...change.session, ...(becomesDue ? due : {}) } }
           }
           case 'room_started':
             // A room of a session that is over: somebody came in with an old token (D1).
@@ -106,7 +108,7 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
           default:
             return undefined
         }
-      })
+      }, event.participant ? [event.participant.sid] : [])
       if (session) {
         metrics.reported(before!, session)
         wake()

@@ -164,7 +164,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
       current = await store.change({ id: session.id, check_no: session.check_no }, (row, stays) => {
         const change = observe(row, stays, { joined: participants.filter((participant) => participant.state === 'ACTIVE'), complete: true }, new Date(clock.now()))
         return { ...change, session: { ...change.session, seen_sids: sids } }
-      })
+      }, participants.map((participant) => participant.sid))
       if (!current) return // somebody else decided
       metrics.reported(session, current)
     }

@@ -66,9 +66,9 @@ export interface SessionEvent {
   livekit_id?: string
 }
 
-/** What a decision does to a session, its stays and its history: written in one transaction or not at all. */
+/** What a decision does to a session, its stays and its history: written in one statement or not at all. */
 export interface Change {
-  session?: Partial<Omit<Session, 'id'>>
+  session?: Partial<Omit<Session, 'id' | 'check_no'>>
   stays?: Stay[]
   events?: Array<Omit<SessionEvent, 'session_id' | 'user_id'>>
 }
@@ -113,8 +113,11 @@ export interface SessionStore {
   beginEnd: (id: string, end: { reason: EndReason, by: string, now: Date, lease_until: Date, holding?: number }, deadline?: number) => Promise<Session | undefined>
   /** ending -> ended, if this is still the end that `beginEnd` began. */
   finishEnd: (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null }, deadline?: number) => Promise<Session | undefined>
-  /** Locks the session, lets `decide` look at it and its stays, and writes what it decides. */
-  change: (key: ChangeKey, decide: (session: Session, stays: Stay[]) => Change | undefined) => Promise<Session | undefined>
+  /**
+   * Lets `decide` look at the session and its stays (the latest ones, and those of `sids`), and writes what it decides.
+   * When the session changed meanwhile, it is decided anew: `decide` must have no effects.
+   */
+  change: (key: ChangeKey, decide: (session: Session, stays: Stay[]) => Change | undefined, sids?: string[]) => Promise<Session | undefined>
   /** Takes up to `limit` sessions that are due, for this look only, and leases them. */
   claimDue: (now: Date, leaseUntil: Date, limit: number) => Promise<Array<Session & { due_at: Date }>>
   /** Gives looked-at sessions back, each with the time of its next look; one that was pulled forward meanwhile stays so. */
