@@ -2,7 +2,9 @@
 import { RoomServiceClient } from 'livekit-server-sdk'
 import t, { type Test } from 'tap'
 import { startFaultProxy, type Fault } from '../dev/faults/fault-proxy.ts'
-import { startLiveKit } from '../dev/livekit/livekit.ts'
+import { freeTcpPort, startLiveKit } from '../dev/livekit/livekit.ts'
+import { startTestWorker } from '../dev/livekit/test-worker.ts'
+import { openDatabase } from '../plugins/database/query.ts'
 import { movableClock, appFor, databaseFor, environment, eventually, failed, livekitFor, queryFor, sameProblem, unavailable, type TestApp } from './helper.ts'
 
 const DEADLINE = 7500 // what the request's 7 s may take with the scheduling of a busy machine
@@ -182,3 +184,89 @@ for (const { what, lost, held } of [
     t.equal((await app.as('alice').start({}, { 'idempotency-key': 'k' })).statusCode, 200, 'slot and key are free')
   })
 }
+
+t.test('a PostgreSQL failover in the middle of a hundred starts and their webhooks', { timeout: 120_000 }, async (t: Test) => {
+  const port = await freeTcpPort()
+  const livekit = await livekitFor(t, { webhookUrl: `http://127.0.0.1:${port}/api/v1/livekit/webhook` })
+  const databaseUrl = new URL(await databaseFor(t))
+  const proxy = await startFaultProxy({ target: { host: databaseUrl.hostname, port: Number(databaseUrl.port) } })
+  t.teardown(() => proxy.stop())
+  const viaProxy = new URL(databaseUrl)
+  viaProxy.port = String(proxy.port)
+  const worker = await startTestWorker({ url: livekit.url, apiKey: livekit.apiKey, apiSecret: livekit.apiSecret, agentName: 'voice-agent' })
+  t.teardown(() => worker.stop())
+  const clock = movableClock()
+  const app = await appFor(t, environment(livekit, viaProxy.href, { PORT: String(port) }), clock)
+  await app.listen({ host: '127.0.0.1', port })
+  const query = await queryFor(t, databaseUrl.href)
+  const rooms = new RoomServiceClient(livekit.url, livekit.apiKey, livekit.apiSecret)
+
+  const failover = (async () => {
+    await new Promise((resolve) => { setTimeout(resolve, 400) })
+    await proxy.fault('hang')
+    await new Promise((resolve) => { setTimeout(resolve, 1200) })
+    await proxy.fault('refuse')
+    await new Promise((resolve) => { setTimeout(resolve, 800) })
+    await proxy.fault()
+  })()
+  const statuses: number[] = []
+  const users = Array.from({ length: 100 }, (_, n) => `user-${n}`).values()
+  await Promise.all(Array.from({ length: 10 }, async () => {
+    for (const user of users) {
+      statuses.push((await app.as(user).start()).statusCode)
+      await new Promise((resolve) => { setTimeout(resolve, 200) })
+    }
+  }))
+  await failover
+  const count = (status: number) => statuses.filter((one) => one === status).length
+  t.equal(count(200) + count(503), 100, JSON.stringify(statuses))
+  t.ok(count(200) >= 40, `${count(200)} answered 200`)
+  t.ok(count(503) > 0, `${count(503)} answered 503`)
+  t.equal((await app.inject('/livez')).statusCode, 200, 'the process lives')
+  t.equal((await app.as('after').start()).statusCode, 200)
+
+  // What the failover left half done is whoever looks' once its starter's time is over.
+  clock.advance(20_000)
+  await app.reconciler.reconcile()
+  clock.advance(2000)
+  await app.reconciler.reconcile()
+  const live = (await query('select room_name from sessions where state = \'live\' order by 1')).map((row) => row.room_name)
+  t.same((await rooms.listRooms()).map((room) => room.name).sort(), live, 'rows and rooms agree')
+  t.same(await query('select state from sessions where state in (\'starting\', \'ending\')'), [])
+  t.ok(live.length > count(200), 'who was answered 200 has a session')
+})
+
+t.test('a client that somebody holds when its connection breaks does not end the process', async (t) => {
+  const databaseUrl = new URL(await databaseFor(t))
+  const proxy = await startFaultProxy({ target: { host: databaseUrl.hostname, port: Number(databaseUrl.port) } })
+  t.teardown(() => proxy.stop())
+  databaseUrl.port = String(proxy.port)
+  const database = openDatabase(databaseUrl.href, () => {})
+  t.teardown(() => database.close())
+  const slow = database.query('select pg_sleep(1)', [])
+  await new Promise((resolve) => { setTimeout(resolve, 100) })
+  await proxy.fault('reset')
+  const unrepeatable = database.query('insert into nothing values (1)', [])
+  await t.rejects(unrepeatable, { code: 'DATABASE_UNAVAILABLE' })
+  await proxy.fault()
+  await slow.catch((error) => t.match(error, { code: 'DATABASE_UNAVAILABLE' }))
+  t.same(await database.query('select 1 as one', []), [{ one: 1 }])
+})
+
+t.test('a LiveKit behind a balancer that accepts and resets: failures, never a limit, and room for five afterwards', async (t) => {
+  const livekit = await livekitFor(t)
+  const proxy = await startFaultProxy({ target: { host: '127.0.0.1', port: livekit.port } })
+  t.teardown(() => proxy.stop())
+  const databaseUrl = await databaseFor(t)
+  const app = await appFor(t, environment(livekit, databaseUrl, { LIVEKIT_API_URL: proxy.url, MAX_SESSIONS_PER_USER: '5', START_LIMIT_PER_MINUTE: '10' }))
+  const query = await queryFor(t, databaseUrl)
+  await proxy.fault('reset')
+  const statuses = []
+  for (let n = 0; n < 20; n++) statuses.push((await app.as('alice').start()).statusCode)
+  t.ok(statuses.every((status) => status === 500 || status === 503), JSON.stringify(statuses))
+  t.same(await query('select state, end_reason, count(*)::int from sessions group by 1, 2'), [{ state: 'ended', end_reason: 'start_failed', count: 20 }])
+  await proxy.fault()
+  await new Promise((resolve) => { setTimeout(resolve, 1100) }) // the circuit
+  for (let n = 0; n < 5; n++) t.equal((await app.as('alice').start()).statusCode, 200)
+  t.equal((await app.as('alice').start()).statusCode, 429, 'the limit is what it was')
+})

@@ -70,8 +70,8 @@ export async function neighbourhood ({ env = {}, webhooks = true, livekit: optio
   await sql.connect()
   closers.unshift(() => sql.end())
 
-  const call = async (user: string, method: string, path: string, body?: object) => {
-    const response = await fetch(`${service.url}/api/v1${path}`, { method, headers: { authorization: `Bearer ${signUserToken(secret, { sub: user })}`, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body) })
+  const call = async (user: string, method: string, path: string, body?: object, claims: object = {}) => {
+    const response = await fetch(`${service.url}/api/v1${path}`, { method, headers: { authorization: `Bearer ${signUserToken(secret, { sub: user, ...claims })}`, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body) })
     return { status: response.status, body: await response.json() as any }
   }
   return {
@@ -82,8 +82,8 @@ export async function neighbourhood ({ env = {}, webhooks = true, livekit: optio
     call,
     start: async (user: string) => (await call(user, 'POST', '/voice-sessions/start')).body as { room_name: string, token: string },
     end: (user: string, room: string) => call(user, 'DELETE', `/voice-sessions/${room}`),
-    worker: async (behaviour: Behaviour) => {
-      const worker = await startTestWorker({ url: livekit.url, apiKey: livekit.apiKey, apiSecret: livekit.apiSecret, agentName: 'voice-agent', behaviour })
+    worker: async (behaviour: Behaviour, agentName = 'voice-agent') => {
+      const worker = await startTestWorker({ url: livekit.url, apiKey: livekit.apiKey, apiSecret: livekit.apiSecret, agentName, behaviour })
       closers.unshift(() => worker.stop())
       return worker
     }

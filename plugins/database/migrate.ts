@@ -12,6 +12,7 @@ const ONE_MIGRATOR = 7_203_116_852
  */
 export async function migrate (url: string): Promise<void> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 })
+  client.on('error', () => {}) // the statement that is under way says so
   await client.connect()
   try {
     await client.query('select pg_advisory_lock($1)', [ONE_MIGRATOR])

@@ -32,16 +32,22 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
   })
   let closing = false
   pool.on('error', (error) => { if (!closing) onError(error) })
+  // Whoever holds a client when its connection breaks is told by the statement that fails; without a listener the process would end.
+  pool.on('connect', (client) => { client.on('error', () => {}) })
 
   return {
     async query (text, values, deadline = Infinity) {
-      const left = Math.min(STATEMENT_LIMIT + 500, Math.ceil(deadline - performance.now()))
-      if (left <= 0) throw new DatabaseUnavailable()
-      try {
-        // query_timeout of one query: pg reads it from the query's own configuration
-        return (await pool.query({ text, values, query_timeout: left } as pg.QueryConfig)).rows
-      } catch (error) {
-        throw translate(error)
+      for (let attempt = 1; ; attempt++) {
+        const left = Math.min(STATEMENT_LIMIT + 500, Math.ceil(deadline - performance.now()))
+        if (left <= 0) throw new DatabaseUnavailable()
+        try {
+          // query_timeout of one query: pg reads it from the query's own configuration
+          return (await pool.query({ text, values, query_timeout: left } as pg.QueryConfig)).rows
+        } catch (error) {
+          // The server went while it was asked, or before: what only reads is asked once more, of whoever is there now.
+          if (attempt === 1 && isBroken(error) && /^\s*select\b/i.test(text)) continue
+          throw translate(error)
+        }
       }
     },
     async close () {
@@ -49,6 +55,12 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
       await pool.end()
     }
   }
+}
+
+/** The connection broke, or the server said that it is going: https://www.postgresql.org/docs/current/errcodes-appendix.html class 08 and 57P. */
+function isBroken (error: unknown): boolean {
+  const { code, message } = error as { code?: string, message?: string }
+  return code === undefined ? /terminated/i.test(message ?? '') : /^(08|57P0|ECONNRESET$|EPIPE$)/.test(code)
 }
 
 // https://www.postgresql.org/docs/current/errcodes-appendix.html: connection, resources, operator intervention, read-only after a failover, lock timeout
