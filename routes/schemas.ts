@@ -1,4 +1,5 @@
 // The words that several routes share: names, times, and the problems they may answer with.
+import createError from '@fastify/error'
 import { Type, type TObject, type TProperties } from '@sinclair/typebox'
 import { agentTypes, type AgentType } from '../src/sessions/vocabulary.ts'
 
@@ -26,6 +27,13 @@ export const choiceOrNull = <const Words extends readonly string[]>(words: Words
 
 /** An object of these properties and no other: what a client misspells is refused, not dropped. */
 export const Strict = <Properties extends TProperties>(properties: Properties, options = {}): TObject<Properties> => Type.Object(properties, { additionalProperties: false, ...options })
+
+const ValidationFailed = createError('VALIDATION_FAILED', 'The request does not have the form that is asked for.', 400)
+
+/** The 400 of a schema, for what a schema cannot see: which field of the body, and what is asked of it. */
+export function invalidBody (path: string, message: string): Error {
+  return Object.assign(new ValidationFailed(), { members: { errors: [{ in: 'body', path, message }] } })
+}
 
 const meanings: Record<number, { description: string, title: string, code: string, detail: string, members?: object }> = {
   400: { description: 'The request is not valid', title: 'Bad Request', code: 'validation-failed', detail: 'The request does not have the form that is asked for.', members: { errors: [{ in: 'body', path: '/agent_type', message: 'must be equal to one of the allowed values' }] } },

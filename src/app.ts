@@ -45,11 +45,11 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
   try {
     await app.register(config, { environment: options.environment ?? process.env, dotenv: !options.environment })
     await app.register(metrics)
+    await app.register(limits)
     await app.register(errors)
     await app.register(http, { proxies })
     await app.register(pressure)
     await app.register(cors)
-    await app.register(limits)
     await app.register(auth)
     await app.register(swagger)
 

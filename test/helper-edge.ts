@@ -44,11 +44,11 @@ export async function buildEdge (t: Test, extra: Record<string, string | undefin
   t.teardown(() => app.close())
 
   await app.register(config, { environment: { ...env, ...extra } })
+  await app.register(metrics)
+  await app.register(limits)
   await app.register(errors)
   await app.register(http, { proxies })
   await app.register(cors)
-  await app.register(metrics)
-  await app.register(limits)
   await app.register(auth)
   await app.register(async (app) => {
     app.addHook('onRequest', app.authenticate)

@@ -53,16 +53,18 @@ t.test('what a client may not say is refused by name, and nothing is started', a
   const dora = app.as('dora')
   const ask = (payload: object) => dora.inject({ method: 'POST', url: '/api/v1/token', payload })
   t.equal((await dora.inject({ method: 'POST', url: '/api/v1/token' })).statusCode, 201, 'nothing at all is {}')
-  for (const field of ['participant_identity', 'participant_name', 'participant_metadata', 'participant_attributes']) {
+  for (const field of ['participant_metadata', 'participant_attributes']) {
     sameProblem(t, await ask({ [field]: field.endsWith('s') ? {} : 'eve' }), invalid(`/${field}`, 'must NOT be valid'))
   }
+  for (const field of ['participant_identity', 'participant_name']) sameProblem(t, await ask({ [field]: 'eve' }), invalid(`/${field}`, 'must be your own'))
+  t.equal((await ask({ participant_identity: 'dora', participant_name: 'dora@example.com' })).statusCode, 201, 'what one is anyway may be said')
   sameProblem(t, await ask({ room_config: { agents: [{ agent_name: 'other-agent' }] } }), invalid('/room_config/agents/0/agent_name', 'must be "voice-agent"'))
   sameProblem(t, await ask({ room_config: { agents: [{}, {}] } }), invalid('/room_config/agents', 'must NOT have more than 1 items'))
   sameProblem(t, await ask({ room_config: { empty_timeout: 1 } }), invalid('/room_config', 'must NOT have additional properties'))
-  for (const metadata of ['{"agent_type":"doctor"}', '{"system_prompt":"x"}', 'diet', '{"agent_type":"diet","x":1}']) {
+  for (const metadata of ['{"agent_type":"doctor"}', '{"system_prompt":"x"}', 'diet', '{"agent_type":"diet","x":1}', '{\v}', '{\u00a0}', '[]', 'null', '"diet"', '{"agent_type":null}', '{"__proto__":1}']) {
     t.match((await ask({ room_config: { agents: [{ metadata }] } })).json(), { status: 400, errors: [{ path: '/room_config/agents/0/metadata' }] })
   }
-  t.match((await query('select count(*)::int as n from sessions where user_id = $1', ['dora'])), [{ n: 1 }])
+  t.match((await query('select count(*)::int as n from sessions where user_id = $1', ['dora'])), [{ n: 2 }])
   const headers = { 'idempotency-key': 'same' }
   const rooms = new Set()
   for (let n = 0; n < 2; n++) rooms.add(claimsOf((await dora.inject({ method: 'POST', url: '/api/v1/token', headers, payload: {} })).json().participant_token).video.room)

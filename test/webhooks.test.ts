@@ -63,6 +63,12 @@ t.test('only what this LiveKit signed over exactly these bytes', async (t) => {
   }
   t.equal((await app.inject(good)).statusCode, 200)
   t.equal((await app.inject({ ...good, headers: { ...good.headers, 'content-type': 'application/json' } })).statusCode, 200)
+  // https://www.rfc-editor.org/rfc/rfc8725#section-3.1
+  const [, claims] = good.headers.authorization.split('.')
+  for (const alg of ['none', 'None', 'HS512']) {
+    const authorization = `${Buffer.from(JSON.stringify({ alg, typ: 'JWT' })).toString('base64url')}.${claims}.`
+    sameProblem(t, await app.inject({ ...good, headers: { ...good.headers, authorization } }), notSigned)
+  }
   const signedNonsense = await webhookOf(livekit, 'nonsense' as unknown as object)
   t.equal((await app.inject(signedNonsense)).statusCode, 400)
   t.equal((await app.inject({ ...good, headers: { ...good.headers, 'content-type': 'text/plain' } })).statusCode, 415)
@@ -70,16 +76,40 @@ t.test('only what this LiveKit signed over exactly these bytes', async (t) => {
   t.equal((await app.inject(await webhookOf(livekit, { ...story({ name: 'r', sid: 's' }).started, padding: 'x'.repeat(40_000) }))).statusCode, 200, '64 KiB are allowed')
 })
 
+t.test('what comes while a start is at work, or with the end of a room, makes no look due', async (t) => {
+  const room = await startedRoom('fay')
+  const { joined, left } = story(room)
+  const due = async () => (await query('select next_check_at <= now() as due from sessions where id = $1', [room.id]))[0].due
+  const notYet = async () => { await query('update sessions set next_check_at = now() + interval \'1 hour\' where id = $1', [room.id]) }
+  await query('update sessions set state = \'starting\', next_check_at = now() + interval \'1 hour\', lease_until = now() + interval \'1 hour\' where id = $1', [room.id])
+  await send(joined)
+  t.equal(await due(), false, 'a start is its starter\'s')
+  t.match((await state(room.id)).stays, [{ identity: 'alice' }], 'but it is on record')
+  await query('update sessions set state = \'live\', lease_until = \'-infinity\' where id = $1', [room.id])
+  await send({ ...left, participant: { ...left.participant, disconnectReason: 'ROOM_CLOSED' } })
+  t.equal(await due(), false, 'the end of the room says it')
+  await send({ ...joined, id: 'EV_again', participant: { ...joined.participant, sid: 'PA_again' } })
+  t.equal(await due(), true)
+  await notYet()
+  await send({ ...left, id: 'EV_gone', participant: { ...left.participant, sid: 'PA_again' } })
+  t.equal(await due(), true, 'who left by itself may have to be seen to')
+  await app.as('fay').end(room.name)
+})
+
 t.test('events and rooms that are not ours: 200, counted, nothing stored', async (t) => {
   const before = await query('select count(*)::int as n from session_events')
   const { started, joined } = story({ name: 'of-somebody-else', sid: 'RM_x' })
   t.same((await send(started)).json(), { outcome: 'unknown_room' })
   t.same((await send(joined)).json(), { outcome: 'unknown_room' })
+  for (const odd of ['nul\0', '\ud800']) {
+    t.same((await send({ ...started, room: { name: odd, sid: 'RM_odd' } })).json(), { outcome: 'ignored' }, 'signed by LiveKit, and none of ours')
+    t.same((await send({ ...joined, participant: { ...joined.participant, identity: odd } })).json(), { outcome: 'ignored' })
+  }
   t.same((await send({ event: 'egress_started', id: 'EV_e', createdAt: '1' })).json(), { outcome: 'ignored' })
   t.same((await send({ event: 'brand_new', id: 'EV_n', createdAt: '1', room: started.room })).json(), { outcome: 'ignored' })
   t.same(await query('select count(*)::int as n from session_events'), before)
   const metric = (await app.metrics.getMetricsAsJSON()).find(({ name }) => name === 'livekit_webhooks_total')!
-  t.match(metric.values.map(({ labels, value }) => ({ ...labels as { event: string }, value })).filter(({ event }) => event === 'other'), [{ event: 'other', outcome: 'ignored', value: 2 }])
+  t.match(metric.values.map(({ labels, value }) => ({ ...labels as { event: string }, value })).filter(({ event }) => event === 'other'), [{ event: 'other', outcome: 'ignored', value: 6 }])
 })
 
 t.test('1,000 copies of one webhook: one event in the history', async (t) => {

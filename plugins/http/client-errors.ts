@@ -1,16 +1,16 @@
 // What never becomes a request: the answers that Node's HTTP parser and timers ask for, as problem documents on the bare socket.
 import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
-import type { Duplex } from 'node:stream'
+import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { plainFailure, toProblem } from './problem.ts'
 
 /** How long a refused client has to read its answer before the socket goes (ms). Closing at once would reset the connection under it. */
 const linger = 500
-const refused = new WeakSet<Duplex>()
+const refused = new WeakSet<Socket>()
 
 /** Whether nothing more can be answered on this socket: it was refused here, or it is gone. */
-export function isRefused (socket: Duplex): boolean {
+export function isRefused (socket: Socket): boolean {
   return socket.destroyed || refused.has(socket)
 }
 
@@ -24,7 +24,7 @@ const statuses: Record<string, number> = {
  * Fastify's `clientErrorHandler` option. The error's code goes to the log, never its bytes (`rawPacket`).
  * A client that is gone, or has the head of its answer already, gets nothing and leaves no line.
  */
-export function clientErrorHandler (this: FastifyInstance, error: NodeJS.ErrnoException, socket: Duplex & { _httpMessage?: { headersSent: boolean } | null }): void {
+export function clientErrorHandler (this: FastifyInstance, error: NodeJS.ErrnoException, socket: Socket & { _httpMessage?: { headersSent: boolean } | null }): void {
   // Node's own handler looks at _httpMessage, too: there is no public way to know.
   if (error.code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent) {
     if (!isRefused(socket)) socket.destroy()
@@ -38,7 +38,15 @@ export function clientErrorHandler (this: FastifyInstance, error: NodeJS.ErrnoEx
  * @param status of the answer, 4xx
  * @param cause for the log: a code, nothing that the client sent
  */
-export function refuse (app: FastifyInstance, socket: Duplex, status: number, cause?: string, headers: Record<string, string> = {}): void {
+export function refuse (app: FastifyInstance, socket: Socket, status: number, cause?: string, headers: Record<string, string> = {}): void {
+  refused.add(socket)
+  socket.on('error', () => {})
+  app.requestDuration.observe({ operation: 'none', method: 'other', status: `${Math.floor(status / 100)}xx` }, 0)
+  // Whoever sends too much of it is not worth an answer, nor a line.
+  app.countRefusal({ ip: socket.remoteAddress ?? '' }).then(() => answer(app, socket, status, cause, headers), () => socket.destroy())
+}
+
+function answer (app: FastifyInstance, socket: Socket, status: number, cause: string | undefined, headers: Record<string, string>): void {
   const reqId = randomUUID()
   const failure = plainFailure(status)
   app.log.info({ reqId, status, code: failure.code, cause }, 'request refused')
@@ -53,7 +61,6 @@ export function refuse (app: FastifyInstance, socket: Duplex, status: number, ca
     Connection: 'close'
   }
   const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`)
-  refused.add(socket)
-  socket.on('error', () => {}).end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`)
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`)
   setTimeout(() => socket.destroy(), linger).unref()
 }

@@ -56,10 +56,11 @@ export default fp(async (app) => {
   app.addHook('onRoute', methods.add)
   app.addSchema(Problem)
   app.setErrorHandler(answer)
-  app.setNotFoundHandler((request) => {
+  app.setNotFoundHandler(async (request) => {
+    await app.countRefusal(request)
     const allow = methods.allowed(request.url)
     if (allow.length === 0) throw new NotFound()
     // RFC 9110 section 15.5.6: a 405 says what would be allowed.
     throw Object.assign(new MethodNotAllowed(), { headers: { allow: allow.join(', ') } })
   })
-}, { name: 'errors' })
+}, { name: 'errors', decorators: { fastify: ['countRefusal'] } })

@@ -1,7 +1,7 @@
 // HTTP made strict: the options of the server, and one hook that every request passes first.
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
-import { BlockList, isIPv6 } from 'node:net'
+import { BlockList, isIPv6, type Socket } from 'node:net'
 import { LogController, type FastifyHttpOptions, type FastifyReply, type FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { clientErrorHandler, refuse } from './client-errors.ts'
@@ -99,5 +99,5 @@ export default fp(async (app, { proxies }: { proxies: BlockList }) => {
 
   // Node would answer both by itself: with an empty 417, and by closing the socket.
   app.server.on('checkExpectation', app.routing)
-  app.server.on('connect', (_request, socket) => refuse(app, socket, 405, 'CONNECT', { Allow: 'GET, HEAD, POST, PATCH, DELETE' }))
-}, { name: 'http', decorators: { fastify: ['config'] } })
+  app.server.on('connect', (_request, socket) => refuse(app, socket as Socket, 405, 'CONNECT', { Allow: 'GET, HEAD, POST, PATCH, DELETE' }))
+}, { name: 'http', decorators: { fastify: ['config', 'countRefusal', 'requestDuration'] } })

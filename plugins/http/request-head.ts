@@ -39,6 +39,7 @@ function findAmbiguity ({ rawHeaders, headers, httpVersion }: IncomingMessage): 
   if (httpVersion !== '1.1' && httpVersion !== '1.0') return 'must be HTTP/1.1'
   // RFC 9112 section 6.1: Node hands on a request with any last coding before it refuses the body.
   const coding = headers['transfer-encoding']
+  if (coding !== undefined && httpVersion === '1.0') return 'must not use a transfer coding in HTTP/1.0'
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') return 'must use no transfer coding but chunked'
   // RFC 9112 section 3.2: HTTP/1.0 may do without Host.
   if (headers.host === undefined ? httpVersion === '1.1' : !host.test(headers.host)) return 'needs a valid host header'

@@ -8,18 +8,21 @@ import { connectRedis } from './redis.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Counts a refusal against the address it came from, so that guessing has an end. @throws RateLimited once there were too many */
-    countRefusal: (request: FastifyRequest) => Promise<void>
+    /** Counts a refusal (of a token, an address, a method, a request that is none) against where it came from: guessing has an end. @throws RateLimited once there were too many */
+    countRefusal: (request: Pick<FastifyRequest, 'ip'>) => Promise<void>
   }
 }
 
 const RateLimited = createError('RATE_LIMITED', 'Too many requests. Wait before the next one.', 429)
 
+// What the limiter asks of a request beside its key; what Node refuses by itself has no route.
+const noRoute = { routeOptions: {} }
+
 /** How many clients are remembered at once; the one not seen for longest is forgotten first, so a flood of addresses costs a few MB at most. */
 const clients = 10_000
 
 /** The address that counts as one client: IPv6 by its /64, which is what one household or machine is given. */
-function clientAddress ({ ip }: FastifyRequest): string {
+function clientAddress ({ ip }: Pick<FastifyRequest, 'ip'>): string {
   return normalizeIP(ip ?? '')
 }
 
@@ -58,7 +61,7 @@ export default fp(async (app) => {
   const refusals = app.createRateLimit({ max, keyGenerator: (request) => `failed:${clientAddress(request)}` })
   app.decorate('countRefusal', async (request) => {
     if (max === 0) return
-    const state = await refusals(request)
+    const state = await refusals({ ...noRoute, ip: request.ip } as FastifyRequest)
     if (!state.isAllowed && state.isExceeded) throw tooManyRequests(state.max, state.ttl)
   })
 }, { name: 'limits', decorators: { fastify: ['config'] } })

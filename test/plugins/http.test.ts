@@ -72,6 +72,11 @@ t.test('HTTP/1.1 needs one well-formed Host, HTTP/1.0 needs none', async (t) => 
     const [response] = await talk(app, `GET /deadline HTTP/1.1\r\n${host}\r\n`)
     t.strictSame(response!.json(), problem(response!, 400, 'Bad Request', 'bad-headers', 'The request needs a valid host header.'), host)
   }
+  // RFC 9112 section 6.1: such a message is framed wrong, whatever follows.
+  const [framed, ...more] = await talk(app, 'POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /deadline HTTP/1.0\r\n\r\n')
+  t.equal(framed!.statusCode, 400)
+  t.match(framed!.headers.connection, 'close')
+  t.same(more, [])
   for (const request of ['GET /deadline HTTP/1.0\r\n\r\n', get('/deadline').replace('Host: a', 'Host:'), get('/deadline').replace('Host: a', 'Host: [::1]:3000')]) {
     const [response] = await talk(app, request)
     t.equal(response!.statusCode, 200, request)

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { bearer, buildEdge, claims, hs256, problem } from '../helper-edge.ts'
+import { bearer, buildEdge, claims, hs256, listenEdge, problem, talk } from '../helper-edge.ts'
 
 const tooMany = 'Too many requests. Wait before the next one.'
 
@@ -100,4 +100,24 @@ t.test('a flood of addresses takes bounded memory', async (t) => {
   t.equal((await get('/open', { 'x-forwarded-for': '203.0.113.1' })).statusCode, 429, '10,000 are remembered')
   await flood(9_000, 11_000)
   t.equal((await get('/open', { 'x-forwarded-for': '203.0.113.1' })).statusCode, 200, 'and no more')
+})
+
+t.test('what is refused without a route counts by address, too', async (t) => {
+  const { get, lines } = await build(t, { TRUST_PROXY: '127.0.0.1' })
+  const from = async (url: string, address: string) => (await get(url, { 'x-forwarded-for': address })).statusCode
+  const said = []
+  for (const url of ['/nothing', '/wp-login.php', '/echo', '/nothing', '/me']) said.push(await from(url, '203.0.113.1'))
+  t.strictSame(said, [404, 404, 405, 429, 429], 'unknown paths, wrong methods and missing tokens share one count')
+  t.equal(await from('/nothing', '203.0.113.2'), 404)
+  t.equal(await from('/open', '203.0.113.1'), 200, 'what is asked for rightly is counted by itself')
+  t.strictSame(lines.map(({ code }) => code), ['NOT_FOUND', 'NOT_FOUND', 'METHOD_NOT_ALLOWED', 'RATE_LIMITED', 'RATE_LIMITED', 'NOT_FOUND'])
+})
+
+t.test('what Node refuses by itself counts by address and in the histogram; too much of it is not answered', async (t) => {
+  const { app, lines } = await listenEdge(t, { RATE_LIMIT_PER_MINUTE: '3' })
+  const answers = []
+  for (let n = 0; n < 5; n++) answers.push((await talk(app, 'NONSENSE\r\n\r\n'))[0]?.statusCode)
+  t.strictSame(answers, [400, 400, 400, undefined, undefined])
+  t.equal(lines.length, 3)
+  t.match(await app.metrics.metrics(), /http_request_duration_seconds_count\{operation="none",method="other",status="4xx"\} 5\n/)
 })

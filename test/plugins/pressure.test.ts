@@ -4,6 +4,8 @@ import t, { type Test } from 'tap'
 import config from '../../plugins/config.ts'
 import errors from '../../plugins/http/errors.ts'
 import http, { serverOptions } from '../../plugins/http/index.ts'
+import limits from '../../plugins/limits/index.ts'
+import metrics from '../../plugins/metrics.ts'
 import pressure from '../../plugins/pressure.ts'
 import { env, problem } from '../helper-edge.ts'
 
@@ -13,6 +15,8 @@ async function build (t: Test, maxEventLoopDelay: number, sampleInterval = 50) {
   const app = Fastify(serverOptions(proxies, { write: (line) => { lines.push(JSON.parse(line)) } }))
   t.teardown(() => app.close())
   await app.register(config, { environment: { ...env, LOG_LEVEL: 'info' } })
+  await app.register(metrics)
+  await app.register(limits)
   await app.register(errors)
   await app.register(http, { proxies })
   await app.register(pressure, { maxEventLoopDelay, sampleInterval })
