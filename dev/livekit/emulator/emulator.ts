@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import {
   CreateAgentDispatchRequest, CreateRoomRequest, DeleteAgentDispatchRequest, DeleteRoomRequest, DeleteRoomResponse, DisconnectReason,
   ListAgentDispatchRequest, ListAgentDispatchResponse, ListParticipantsRequest, ListParticipantsResponse, ListRoomsRequest, ListRoomsResponse,
-  ParticipantInfo_Kind as Kind, ParticipantInfo_State as State, RemoveParticipantResponse, RoomParticipantIdentity, UpdateRoomMetadataRequest, WebhookEvent
+  ParticipantInfo_Kind as Kind, ParticipantInfo_State as State, RemoveParticipantResponse, RoomParticipantIdentity, WebhookEvent
 } from '@livekit/protocol'
 import { type VideoGrant } from 'livekit-server-sdk'
 import { createVerifier, TextError, TwirpError } from './auth.ts'
@@ -58,12 +58,8 @@ export async function startEmulator (options: EmulatorOptions = {}) {
       ({ names }) => new ListRoomsResponse({ rooms: rooms.list(names) })),
     'RoomService/DeleteRoom': rpc(DeleteRoomRequest, ({ room }) => room, (grant) => grant.roomCreate,
       ({ room }) => { rooms.remove(room); return new DeleteRoomResponse() }),
-    'RoomService/UpdateRoomMetadata': rpc(UpdateRoomMetadataRequest, ({ room }) => room, admin,
-      ({ room, metadata }) => rooms.setMetadata(room, metadata)),
     'RoomService/ListParticipants': rpc(ListParticipantsRequest, ({ room }) => room, admin,
       ({ room }) => new ListParticipantsResponse({ participants: rooms.participants(room) })),
-    'RoomService/GetParticipant': rpc(RoomParticipantIdentity, ({ room }) => room, admin,
-      ({ room, identity }) => rooms.participant(room, identity)),
     'RoomService/RemoveParticipant': rpc(RoomParticipantIdentity, ({ room }) => room, admin,
       ({ room, identity }) => { rooms.leave(room, identity, DisconnectReason.PARTICIPANT_REMOVED); return new RemoveParticipantResponse() }),
     'AgentDispatchService/CreateDispatch': rpc(CreateAgentDispatchRequest, ({ room }) => room, admin,

@@ -86,13 +86,6 @@ export function createRooms (options: RoomsOptions) {
     close(existing(name), DisconnectReason.ROOM_DELETED)
   }
 
-  function setMetadata (name: string, metadata: string): Room {
-    checkMetadata(metadata)
-    const room = existing(name)
-    room.info.metadata = metadata
-    return room.info
-  }
-
   /** A missing room has no participants: 200 and an empty list, not 404. */
   function participants (name: string): ParticipantInfo[] {
     return [...live.get(name)?.participants.values() ?? []]
@@ -227,7 +220,6 @@ export function createRooms (options: RoomsOptions) {
     create,
     list,
     remove,
-    setMetadata,
     participants,
     participant,
     join,
