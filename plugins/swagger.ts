@@ -41,7 +41,7 @@ export default fp(async (app) => {
   })
   await app.register(swaggerUi, {
     routePrefix: '/api/docs',
-    // Everything else answers with a policy that allows nothing (http.ts); the page loads its own files.
+    // Everything else answers with a policy that allows nothing (http/index.ts); the page loads its own files.
     staticCSP: "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
     logLevel: 'warn',
     uiConfig: { deepLinking: true, persistAuthorization: true, tryItOutEnabled: true }

@@ -1,4 +1,4 @@
-// The child process in which LiveKit's native client runs: it joins and leaves rooms as dev/participant.ts orders.
+// The child process in which LiveKit's native client runs: it joins and leaves rooms as participant.ts orders.
 import { AudioFrame, AudioSource, AudioStream, DisconnectReason, dispose, LocalAudioTrack, LocalVideoTrack, type RemoteTrack, Room, RoomEvent, TrackKind, TrackPublishOptions, TrackSource, VideoBufferType, VideoFrame, VideoSource } from '@livekit/rtc-node'
 
 /** What the parent asks for; `id` is its number for one participant. */
