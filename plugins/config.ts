@@ -27,14 +27,16 @@ export const ConfigSchema = Type.Object({
   VIDEO_AGENT_NAME: Type.String({ default: 'avatar-agent', maxLength: 128, description: 'Worker dispatched to video rooms; empty = none' }),
   JWT_SECRET: Type.Optional(Type.String({ minLength: 32, description: 'HS256 secret of the users\' tokens, 32 bytes or more; this or JWT_JWKS_URL' })),
   JWT_JWKS_URL: Type.Optional(Type.String({ pattern: '^https?://[^\\s?#@]+$', description: 'Where the keys of the users\' tokens are published; this or JWT_SECRET' })),
-  JWT_ISSUER: Type.Optional(Type.String({ description: 'Issuer that every user token must name' })),
-  JWT_AUDIENCE: Type.Optional(Type.String({ description: 'Audience that every user token must name' })),
+  JWT_ISSUER: Type.Optional(Type.String({ description: 'Issuer that every user token must name; required with JWT_JWKS_URL' })),
+  JWT_AUDIENCE: Type.Optional(Type.String({ description: 'Audience that every user token must name; required with JWT_JWKS_URL' })),
+  JWT_ADMIN: Type.Optional(Type.String({ pattern: '^[^=\\s]+=[^=\\s]+$', description: 'Claim and value that make an administrator, as claim=value; a claim inside another by a dot (realm_access.roles=admin). When not set: role is "admin", or roles hold it' })),
   JWT_MAX_LIFETIME: Seconds(86_400, 60, 31_536_000, 'Longest lifetime of a user token that is accepted'),
   DATABASE_URL: Type.Optional(Type.String({ pattern: '^postgres(ql)?://', description: 'PostgreSQL to use; without it the service runs one of its own in DATA_DIR' })),
   DATA_DIR: Type.String({ default: './data', minLength: 1, description: 'Folder of the service\'s own PostgreSQL' }),
   HOST: Type.String({ default: '127.0.0.1', minLength: 1, description: 'Address to listen on' }),
   PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65_535, description: 'Port to listen on; 0 = any free one' }),
   LOG_LEVEL: Type.Union(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)), { default: 'info', description: 'Least level that is logged' }),
+  API_DOCS: Type.Unsafe<'on' | 'off'>({ type: 'string', enum: ['on', 'off'], default: 'on', description: 'Whether the page and the document of the API are served under /api/docs' }),
   CORS_ORIGINS: Type.Optional(Type.String({ pattern: '^https?://[^\\s,*]+(,\\s*https?://[^\\s,*]+)*$', description: 'Origins of web clients, comma list; never *' })),
   TRUST_PROXY: Type.Optional(Type.String({ pattern: '^[0-9a-fA-F:./]+(,\\s*[0-9a-fA-F:./]+)*$', description: 'Addresses of proxies whose X-Forwarded-For is believed, comma list' })),
   MAX_SESSIONS_PER_USER: Type.Integer({ default: 5, minimum: 1, maximum: 1000, description: 'Live sessions one user may have (D4)' }),
@@ -87,16 +89,42 @@ function contradictions (config: Config): string[] {
   const wrong: string[] = []
   if (!config.JWT_SECRET && !config.JWT_JWKS_URL) wrong.push('JWT_SECRET or JWT_JWKS_URL is required')
   if (config.JWT_SECRET && config.JWT_JWKS_URL) wrong.push('JWT_SECRET and JWT_JWKS_URL exclude each other')
-  for (const name of secrets) {
-    // RFC 8725 section 3.5: a secret that can be guessed is none.
-    const value = config[name]
-    if (value && (/^(change|replace|your|example|placeholder|secret$)/i.test(value) || new Set(value).size < 8)) wrong.push(`${name} is a placeholder: make one with "openssl rand -hex 32"`)
+  if (config.JWT_JWKS_URL) {
+    // RFC 8725 sections 3.8 and 3.9: keys are often shared by many tenants and many applications.
+    for (const name of ['JWT_ISSUER', 'JWT_AUDIENCE'] as const) if (!config[name]) wrong.push(`${name} is required with JWT_JWKS_URL`)
+    const { protocol, hostname } = new URL(config.JWT_JWKS_URL)
+    if (protocol !== 'https:' && !isLoopback(hostname)) wrong.push('JWT_JWKS_URL must be https://')
   }
-  if (config.JWT_SECRET === config.LIVEKIT_API_SECRET) wrong.push('JWT_SECRET and LIVEKIT_API_SECRET must differ')
+  const known = new Map<string, string>()
+  for (const name of secrets) {
+    const value = config[name]
+    if (!value) continue
+    if (isGuessable(value)) wrong.push(`${name} is a placeholder: make one with "openssl rand -hex 32"`)
+    const other = known.get(value)
+    if (other) wrong.push(`${[other, name].sort().join(' and ')} must differ`)
+    known.set(value, name)
+  }
+  for (const name of [...secrets, 'LIVEKIT_API_KEY'] as const) if (config[name] !== config[name]?.trim()) wrong.push(`${name} begins or ends with a blank`)
+  // Then everybody could say where a request comes from, and the limits per address would be none.
+  if (config.TRUST_PROXY?.split(',').some((entry) => /\/0+$/.test(entry.trim()))) wrong.push('TRUST_PROXY must not trust every address')
   // The server SDK drops the path of its address without a word (livekit-server-sdk TwirpRPC).
   const called = config.LIVEKIT_API_URL ? 'LIVEKIT_API_URL' : 'LIVEKIT_URL'
   if (new URL(config[called]!).pathname !== '/') wrong.push(`${called} must not have a path`)
   return wrong
+}
+
+const isLoopback = (hostname: string) => hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d+){3}$/.test(hostname)
+
+/** Secrets of documentation: jwt.io's, in its old and its new form. */
+const published = new Set(['your-256-bit-secret', 'your-384-bit-secret', 'your-512-bit-secret', 'a-string-secret-at-least-256-bits-long', 'a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long'])
+
+/** A secret that can be guessed is none (RFC 8725 section 3.5): a placeholder, a published one, too few characters, one piece again and again. */
+function isGuessable (value: string): boolean {
+  const bare = value.trim().replace(/^[<[({"']+/, '')
+  return published.has(value.trim()) ||
+    /^(change|replace|your|example|placeholder|todo|insert|secret$)/i.test(bare) ||
+    new Set(value).size < 8 ||
+    /^(.{1,16}?)\1+.{0,15}$/.test(value)
 }
 
 interface SchemaError { instancePath: string, keyword: string, message?: string, params: Record<string, unknown> }

@@ -1,7 +1,10 @@
 // The API document: OpenAPI 3.1 made from the routes' schemas, and the page that shows it.
+import type { OutgoingHttpHeaders } from 'node:http'
+import { Readable } from 'node:stream'
 import swagger from '@fastify/swagger'
-import type { OpenAPIV3_1 as OpenAPI } from 'openapi-types'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import swaggerUi from '@fastify/swagger-ui'
+import type { OpenAPIV3_1 as OpenAPI } from 'openapi-types'
 import fp from 'fastify-plugin'
 
 interface Body { required: boolean, content: Record<string, { schema: { required?: string[] } }> }
@@ -39,14 +42,39 @@ export default fp(async (app) => {
     },
     refResolver: { buildLocalReference: (json, _baseUri, _fragment, i) => String(json.$id ?? `def-${i}`) }
   })
-  await app.register(swaggerUi, {
-    routePrefix: '/api/docs',
-    // Everything else answers with a policy that allows nothing (http/index.ts); the page loads its own files.
-    staticCSP: "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
-    logLevel: 'warn',
-    uiConfig: { deepLinking: true, persistAuthorization: true, tryItOutEnabled: true }
+  if (app.config.API_DOCS === 'off') return
+  await app.register(async (docs) => {
+    keepFiles(docs)
+    await docs.register(swaggerUi, {
+      routePrefix: '/api/docs',
+      // Everything else answers with a policy that allows nothing (http/index.ts); the page loads its own files.
+      staticCSP: "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+      logLevel: 'warn',
+      uiConfig: { deepLinking: true, tryItOutEnabled: true }
+    })
   })
-}, { name: 'swagger' })
+}, { name: 'swagger', decorators: { fastify: ['config'] } })
+
+/**
+ * Keeps the files of the page in memory once they were read: a client that does not read its answers holds no file open.
+ * There are a dozen of them, so none has to be forgotten.
+ */
+function keepFiles (docs: FastifyInstance): void {
+  const files = new Map<string, { headers: OutgoingHttpHeaders, body: Buffer }>()
+  const pathOf = ({ routeOptions: { url }, params, method }: FastifyRequest) => `${method} ${url} ${JSON.stringify(params)}`
+
+  docs.addHook('preHandler', async (request, reply) => {
+    const file = files.get(pathOf(request))
+    if (file) return reply.headers(file.headers).send(file.body)
+  })
+  docs.addHook('onSend', async (request, reply, payload) => {
+    if (!(payload instanceof Readable) || reply.statusCode !== 200) return payload
+    const body = Buffer.concat(await payload.toArray())
+    const { 'x-request-id': _requestId, ...headers } = reply.getHeaders()
+    files.set(pathOf(request), { headers, body })
+    return body
+  })
+}
 
 /**
  * Moves each schema that has a title to the document's components and puts a reference in its place:

@@ -29,6 +29,13 @@ t.test('defaults, and what is set', async (t) => {
   t.equal((await configOf({ ...good, START_LIMIT_PER_MINUTE: '0' })).START_LIMIT_PER_MINUTE, 0, '0 is a value')
 })
 
+t.test('secrets that look made pass, and keys on this machine may come without TLS', async (t) => {
+  for (const LIVEKIT_API_SECRET of ['secret-of-at-least-32-characters-xx', 'devkey-devsecret-0123456789abcdefgh', 'f'.repeat(16) + '0123456789abcdef0123456789abcdef']) {
+    t.equal((await configOf({ ...good, LIVEKIT_API_SECRET })).LIVEKIT_API_SECRET, LIVEKIT_API_SECRET)
+  }
+  for (const host of ['127.0.0.1:8080', 'localhost', '[::1]:8080']) await configOf({ ...good, JWT_SECRET: '', JWT_JWKS_URL: `http://${host}/keys`, JWT_ISSUER: 'i', JWT_AUDIENCE: 'a' })
+})
+
 t.test('every missing variable is named (A1.2)', async (t) => {
   for (const name of ['LIVEKIT_URL', 'LIVEKIT_API_KEY', 'LIVEKIT_API_SECRET'] as const) {
     for (const value of [undefined, '']) await t.rejects(configOf({ ...good, [name]: value }), { message: new RegExp(`^The environment is not complete: ${name} is required\\.`) })
@@ -44,6 +51,17 @@ t.test('what is wrong is refused by name, and its value is not repeated', async 
     [{ LIVEKIT_API_SECRET: 'change-me-to-a-secret-of-32-characters' }, /LIVEKIT_API_SECRET is a placeholder/],
     [{ JWT_SECRET: 'a'.repeat(40) }, /JWT_SECRET is a placeholder/],
     [{ JWT_SECRET: good.LIVEKIT_API_SECRET }, /JWT_SECRET and LIVEKIT_API_SECRET must differ/],
+    [{ JWT_SECRET: '1234567890'.repeat(4) }, /JWT_SECRET is a placeholder/],
+    [{ JWT_SECRET: 'a-string-secret-at-least-256-bits-long' }, /JWT_SECRET is a placeholder/],
+    [{ LIVEKIT_API_SECRET: '<change-me-to-something-of-32-characters>' }, /LIVEKIT_API_SECRET is a placeholder/],
+    [{ JWT_SECRET: ` ${good.JWT_SECRET}` }, /JWT_SECRET begins or ends with a blank/],
+    [{ METRICS_TOKEN: good.JWT_SECRET }, /JWT_SECRET and METRICS_TOKEN must differ/],
+    [{ TRUST_PROXY: '10.0.0.0/8, 0.0.0.0/0' }, /TRUST_PROXY must not trust every address/],
+    [{ TRUST_PROXY: '::/0' }, /TRUST_PROXY must not trust every address/],
+    [{ JWT_SECRET: '', JWT_JWKS_URL: 'https://id.example.com/keys' }, /JWT_ISSUER is required with JWT_JWKS_URL; JWT_AUDIENCE is required with JWT_JWKS_URL/],
+    [{ JWT_SECRET: '', JWT_JWKS_URL: 'http://id.example.com/keys', JWT_ISSUER: 'i', JWT_AUDIENCE: 'a' }, /JWT_JWKS_URL must be https/],
+    [{ JWT_ADMIN: 'admin' }, /JWT_ADMIN is not of the right form/],
+    [{ API_DOCS: 'yes' }, /API_DOCS must be/],
     [{ LIVEKIT_URL: 'localhost:7880' }, /LIVEKIT_URL is not of the right form/],
     [{ LIVEKIT_URL: 'wss://livekit.example.com/path' }, /LIVEKIT_URL must not have a path/],
     [{ LIVEKIT_API_URL: 'http://livekit:7880/twirp' }, /LIVEKIT_API_URL must not have a path/],

@@ -29,7 +29,7 @@ const bearer = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i
 
 export default fp(async (app) => {
   const { config } = app
-  const rules = { maxLifetime: config.JWT_MAX_LIFETIME, livekitApiKey: config.LIVEKIT_API_KEY, leeway }
+  const rules = { maxLifetime: config.JWT_MAX_LIFETIME, livekitApiKey: config.LIVEKIT_API_KEY, admin: config.JWT_ADMIN, leeway }
 
   await app.register(jwt, jwtOptions(config))
 
@@ -56,7 +56,10 @@ export default fp(async (app) => {
       token = await request.jwtVerify<Token>()
     } catch (error) {
       const { code, statusCode } = error as { code?: string, statusCode?: number }
-      if (statusCode === 503) throw error
+      if (statusCode === 503) {
+        await app.countRefusal(request) // a flood of tokens while the keys are away is one all the same
+        throw error
+      }
       return String(code ?? 'malformed')
     } finally {
       // @fastify/jwt puts the claims there: nobody is signed in by their signature alone.

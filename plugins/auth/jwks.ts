@@ -12,6 +12,8 @@ export interface JwksOptions {
   timeout?: number
   /** Age at which a set is fetched again, in the background (ms): a key that was withdrawn stops working then. */
   maxAge?: number
+  /** Age from which on a set is worth nothing (ms): keys that cannot be fetched for so long may have been withdrawn. */
+  largestAge?: number
   /** Least time between two fetches (ms), whatever ids tokens name: no flood of them becomes a flood of requests. */
   cooldown?: number
 }
@@ -25,9 +27,9 @@ interface Key { pem: string, algorithms: readonly string[] }
 
 /**
  * The set behind `url` (RFC 7517). `find` gives the PEM of the key that a token's header names, `undefined` when the set has no such key;
- * it throws a 503 when the set could not be asked. A known key goes on working while the address is down.
+ * it throws a 503 when the set could not be asked. A known key goes on working while the address is down, for a day at most.
  */
-export function createJwks ({ url, timeout = 1500, maxAge = 600_000, cooldown = 5000 }: JwksOptions) {
+export function createJwks ({ url, timeout = 1500, maxAge = 600_000, largestAge = 86_400_000, cooldown = 5000 }: JwksOptions) {
   let keys = new Map<string, Key>()
   let fetchedAt = -Infinity
   let triedAt = -Infinity
@@ -64,13 +66,14 @@ export function createJwks ({ url, timeout = 1500, maxAge = 600_000, cooldown = 
         const key = typeof kid === 'string' ? keys.get(kid) : keys.size === 1 && kid === undefined ? [...keys.values()][0] : undefined
         return key?.algorithms.includes(alg as string) ? key.pem : undefined
       }
-      const known = pick()
+      const age = performance.now() - fetchedAt
+      const known = age <= largestAge ? pick() : undefined
       if (known) {
-        if (performance.now() - fetchedAt > maxAge) refresh()
+        if (age > maxAge) refresh()
         return known
       }
       await refresh()
-      const pem = pick()
+      const pem = performance.now() - fetchedAt <= largestAge ? pick() : undefined
       if (!pem && failure !== undefined) throw retryAfter(new KeysUnavailable({ cause: failure }), Math.ceil(cooldown / 1000))
       return pem
     }

@@ -10,6 +10,8 @@ export interface ClaimRules {
   maxLifetime: number
   /** LiveKit's API key: what it signed is a join token or a webhook, never a user's. */
   livekitApiKey: string
+  /** Claim and value that make an administrator, `claim=value`; role or roles when not given. */
+  admin?: string
   /** How far the issuer's clock may be ahead, seconds. */
   leeway: number
 }
@@ -22,8 +24,8 @@ const name = /^(?!\s*$)[^\p{C}\p{Zl}\p{Zp}]{1,254}$/u
  * @param now seconds since the epoch
  * @returns the user, or the name of the rule that the token breaks
  */
-export function toUser ({ header, payload }: Token, { maxLifetime, livekitApiKey, leeway }: ClaimRules, now: number): User | string {
-  const { sub, exp, iat = now, iss, role, roles } = payload
+export function toUser ({ header, payload }: Token, { maxLifetime, livekitApiKey, leeway, admin: adminClaim }: ClaimRules, now: number): User | string {
+  const { sub, exp, iat = now, iss } = payload
   if (!isTyp(header.typ)) return 'typ'
   // RFC 7515 section 4.1.11: no extension is understood here, so none may be critical.
   if ('crit' in header) return 'crit'
@@ -34,8 +36,15 @@ export function toUser ({ header, payload }: Token, { maxLifetime, livekitApiKey
 
   const email = text(payload.email)
   const username = text(payload.username) ?? text(payload.preferred_username) ?? text(email?.split('@', 1)[0])
-  const admin = role === 'admin' || (Array.isArray(roles) && roles.includes('admin'))
-  return { id: sub, name: email ?? sub, username: username ?? sub, admin }
+  return { id: sub, name: email ?? sub, username: username ?? sub, admin: isAdmin(payload, adminClaim) }
+}
+
+function isAdmin (payload: Token['payload'], claim: string | undefined): boolean {
+  if (!claim) return payload.role === 'admin' || (Array.isArray(payload.roles) && payload.roles.includes('admin'))
+  const [name = '', wanted] = claim.split('=')
+  // A name with dots in it may stand as it is: many claims are web addresses.
+  const value = Object.hasOwn(payload, name) ? payload[name] : name.split('.').reduce<unknown>((inner, part) => Object.hasOwn(Object(inner), part) ? (inner as Record<string, unknown>)[part] : undefined, payload)
+  return value === wanted || (Array.isArray(value) && value.includes(wanted))
 }
 
 /** RFC 8725 section 3.11; at+jwt is RFC 9068's access token. */

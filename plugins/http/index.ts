@@ -5,6 +5,7 @@ import { BlockList, isIPv6, type Socket } from 'node:net'
 import { LogController, type FastifyHttpOptions, type FastifyReply, type FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { clientErrorHandler, refuse } from './client-errors.ts'
+import { limitConnections } from './connections.ts'
 import { answer } from './errors.ts'
 import { acceptJsonOnly } from './json.ts'
 import { loggerOptions } from './logger.ts'
@@ -85,10 +86,11 @@ function trust (addresses: string, proxies: BlockList): void {
   }
 }
 
-export default fp(async (app, { proxies }: { proxies: BlockList }) => {
+export default fp(async (app, { proxies, maxConnections }: { proxies: BlockList, maxConnections?: number }) => {
   if (app.config.TRUST_PROXY) trust(app.config.TRUST_PROXY, proxies)
   app.log.level = app.config.LOG_LEVEL as string
   acceptJsonOnly(app)
+  limitConnections(app.server, app.log, maxConnections)
 
   app.decorateRequest('deadline', 0)
   app.addHook('onRequest', (request, reply, done) => {

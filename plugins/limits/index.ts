@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { withDetails } from '../../src/sessions/errors.ts'
 import { connectRedis } from './redis.ts'
+import { sharedStore } from './shared-store.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -50,10 +51,8 @@ export default fp(async (app) => {
     max,
     timeWindow: 60_000,
     cache: clients,
-    ...(REDIS_URL ? { redis: await connectRedis(app, REDIS_URL), nameSpace: 'livekit-sessions:limit:' } : {}),
-    // A limit that cannot be counted is not kept: better than to refuse everybody while Redis is away.
+    ...(REDIS_URL ? { store: sharedStore(await connectRedis(app, REDIS_URL)) } : {}),
     enableDraftSpec: true,
-    skipOnError: true,
     keyGenerator: (request) => request.user ? `user:${request.user.id}` : `address:${clientAddress(request)}`,
     errorResponseBuilder: (_request, { max, ttl }) => tooManyRequests(max, ttl)
   })

@@ -23,11 +23,11 @@ export async function connectRedis (app: FastifyInstance, url: string, retryDela
 
   let away = false
   redis.on('error', (err) => {
-    if (!away) app.log.warn({ err }, 'Redis is away: requests are not limited')
+    if (!away) app.log.warn({ err }, 'Redis is away: each replica counts requests for itself')
     away = true
   })
   redis.on('ready', () => {
-    if (away) app.log.info('Redis is back: requests are limited again')
+    if (away) app.log.info('Redis is back: replicas count requests together again')
     away = false
   })
   app.addHook('onClose', async () => redis.disconnect())

@@ -51,6 +51,20 @@ t.test('a good token makes the user', async (t) => {
   await accepts(t, edge, edge.app.jwt.sign(claims()), 'as @fastify/jwt signs it', { id: 'user-1' })
 })
 
+t.test('which claim makes an administrator is configured', async (t) => {
+  const edge = await build(t, { JWT_ADMIN: 'realm_access.roles=session-admin' })
+  for (const [more, admin] of [
+    [{ realm_access: { roles: ['user', 'session-admin'] } }, true],
+    [{ realm_access: { roles: 'session-admin' } }, true],
+    [{ 'realm_access.roles': ['session-admin'] }, true],
+    [{ realm_access: { roles: ['admin'] } }, false],
+    [{ realm_access: ['session-admin'] }, false],
+    [{ realm_access: null }, false],
+    [{ role: 'admin', roles: ['admin'] }, false],
+    [{ roles: ['session-admin'] }, false]
+  ] as const) await accepts(t, edge, hs256(claims(more)), JSON.stringify(more), { admin })
+})
+
 t.test('only what says admin in the right place makes an administrator', async (t) => {
   const edge = await build(t)
   for (const more of [{ role: 'Admin' }, { role: ['admin'] }, { roles: 'admin' }, { roles: 'superadmin' }, { roles: { admin: true } }, { roles: [['admin']] }, { admin: true }, { is_admin: 1 }]) {

@@ -3,7 +3,9 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { createJwks } from '../../plugins/auth/jwks.ts'
-import { bearer, buildEdge, claims, hs256, problem, signed } from '../helper-edge.ts'
+import { bearer, buildEdge, claims as someClaims, hs256, problem, signed } from '../helper-edge.ts'
+
+const claims = (more: Record<string, unknown> = {}) => someClaims({ iss: 'issuer', aud: 'app', ...more })
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const rsa2 = generateKeyPairSync('rsa', { modulusLength: 2048 })
@@ -35,7 +37,7 @@ async function listenKeys (t: Test, keys: unknown[] = everyKey) {
 
 async function build (t: Test, keys?: unknown[]) {
   const server = await listenKeys(t, keys)
-  const { app, lines } = await buildEdge(t, { JWT_SECRET: undefined, JWT_JWKS_URL: server.url, RATE_LIMIT_PER_MINUTE: '0' })
+  const { app, lines } = await buildEdge(t, { JWT_SECRET: undefined, JWT_JWKS_URL: server.url, JWT_ISSUER: 'issuer', JWT_AUDIENCE: 'app', RATE_LIMIT_PER_MINUTE: '0' })
   const status = async (token: string) => (await app.inject({ url: '/me', headers: bearer(token) })).statusCode
   return { app, lines, server, status }
 }
@@ -124,7 +126,7 @@ t.test('while the keys cannot be had, nobody is told that a token is wrong', asy
   for (const [what, answer] of Object.entries(answers)) {
     server.answer = answer
     lines.length = 0
-    const { app } = await buildEdge(t, { JWT_SECRET: undefined, JWT_JWKS_URL: server.url })
+    const { app } = await buildEdge(t, { JWT_SECRET: undefined, JWT_JWKS_URL: server.url, JWT_ISSUER: 'issuer', JWT_AUDIENCE: 'app' })
     const response = await app.inject({ url: '/me', headers: bearer(signed(claims(), { alg: 'RS256', kid: 'rsa' }, rsa.privateKey)) })
     t.strictSame(response.json(), { ...problem(response, 503, 'Service Unavailable', 'service-unavailable', 'The service is not available right now. Try again later.'), retry_after: 5 }, what)
     t.equal(response.headers['retry-after'], '5')
@@ -191,4 +193,26 @@ t.test('a set that is old is fetched again behind the back of its user, and kept
   }
   t.ok(server.asked >= 3)
   await t.rejects(keys.find({ kid: 'rotated', alg: 'RS256' }), { code: 'KEYS_UNAVAILABLE' }, 'an unknown one might be new')
+})
+
+t.test('keys that could not be fetched for a day are worth nothing', async (t) => {
+  const server = await listenKeys(t)
+  const keys = createJwks({ url: server.url, cooldown: 0, maxAge: 20, largestAge: 60 })
+  const find = () => keys.find({ kid: 'rsa', alg: 'RS256' })
+  t.match(await find(), /PUBLIC KEY/)
+  server.answer = (response) => { response.writeHead(500).end() }
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  t.match(await find(), /PUBLIC KEY/, 'for a while they go on')
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  await t.rejects(find(), { code: 'KEYS_UNAVAILABLE' })
+})
+
+t.test('a flood of tokens while the keys are away is counted like any other', async (t) => {
+  const server = await listenKeys(t)
+  server.answer = (response) => { response.writeHead(500).end() }
+  const { app, lines } = await buildEdge(t, { JWT_SECRET: undefined, JWT_JWKS_URL: server.url, JWT_ISSUER: 'issuer', JWT_AUDIENCE: 'app', RATE_LIMIT_PER_MINUTE: '3' })
+  const statuses = []
+  for (let n = 0; n < 6; n++) statuses.push((await app.inject({ url: '/me', headers: bearer(signed(claims(), { alg: 'RS256', kid: `k${n}` }, rsa.privateKey)) })).statusCode)
+  t.strictSame(statuses, [503, 503, 503, 429, 429, 429])
+  t.equal(lines.filter(({ level }) => level >= 50).length, 3)
 })
