@@ -1,8 +1,7 @@
 // The API document: OpenAPI 3.1 made from the routes' schemas, and the page that shows it.
-import type { OutgoingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import swagger from '@fastify/swagger'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import swaggerUi from '@fastify/swagger-ui'
 import type { OpenAPIV3_1 as OpenAPI } from 'openapi-types'
 import fp from 'fastify-plugin'
@@ -60,15 +59,15 @@ export default fp(async (app) => {
  * There are a dozen of them, so none has to be forgotten.
  */
 function keepFiles (docs: FastifyInstance): void {
-  const files = new Map<string, { headers: OutgoingHttpHeaders, body: Buffer }>()
-  const pathOf = ({ routeOptions: { url }, params, method }: FastifyRequest) => `${method} ${url} ${JSON.stringify(params)}`
+  const files = new Map<string, { headers: Partial<ReturnType<FastifyReply['getHeaders']>>, body: Buffer }>()
+  const pathOf = ({ routeOptions: { url }, params }: FastifyRequest) => `${url} ${JSON.stringify(params)}`
 
   docs.addHook('preHandler', async (request, reply) => {
-    const file = files.get(pathOf(request))
+    const file = request.method === 'GET' ? files.get(pathOf(request)) : undefined
     if (file) return reply.headers(file.headers).send(file.body)
   })
   docs.addHook('onSend', async (request, reply, payload) => {
-    if (!(payload instanceof Readable) || reply.statusCode !== 200) return payload
+    if (request.method !== 'GET' || reply.statusCode !== 200 || !(payload instanceof Readable)) return payload
     const body = Buffer.concat(await payload.toArray())
     const { 'x-request-id': _requestId, ...headers } = reply.getHeaders()
     files.set(pathOf(request), { headers, body })
