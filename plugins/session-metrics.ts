@@ -11,9 +11,13 @@ declare module 'fastify' {
   }
 }
 
+/** How old the count of live sessions may be, ms. */
+const COUNT_EVERY = 5000
+
 /** Registers the metrics. Labels are few and ours: mode, reason, kind, and the configured agent names. */
 function createSessionMetrics (registry: Registry, store: Pick<SessionStore, 'countLive'>, agentNames: Record<string, string>): SessionMetrics {
   const registers = [registry]
+  let countedAt = -Infinity
   const started = new Counter({ name: 'sessions_started_total', help: 'Sessions started, by mode', labelNames: ['mode'] as const, registers })
   const ended = new Counter({ name: 'sessions_ended_total', help: 'Sessions ended, by mode and reason', labelNames: ['mode', 'reason'] as const, registers })
   const joined = new Histogram({ name: 'agent_join_seconds', help: 'From a dispatch until its agent is in the room', labelNames: ['agent'] as const, buckets: [0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 60], registers })
@@ -26,9 +30,12 @@ function createSessionMetrics (registry: Registry, store: Pick<SessionStore, 'co
     help: 'Sessions that have not ended, by mode',
     labelNames: ['mode'] as const,
     registers,
+    // However often it is scraped, the database is asked once in a while; when it is away, the last count stands.
     async collect () {
-      const counts = new Map((await store.countLive()).map(({ mode, count }) => [mode, count]))
-      for (const mode of modeNames) live.set({ mode }, counts.get(mode) ?? 0)
+      if (performance.now() - countedAt < COUNT_EVERY) return
+      countedAt = performance.now()
+      const counts = await store.countLive().catch(() => undefined)
+      if (counts) for (const mode of modeNames) live.set({ mode }, counts.find((one) => one.mode === mode)?.count ?? 0)
     }
   })
 

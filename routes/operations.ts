@@ -25,6 +25,7 @@ const operations: FastifyPluginAsync = async (app) => {
       const given = Buffer.from(request.headers.authorization ?? '')
       const wanted = Buffer.from(`Bearer ${expected}`)
       if (expected && !(given.length === wanted.length && timingSafeEqual(given, wanted))) {
+        await app.countRefusal(request)
         throw Object.assign(new MetricsForbidden(), { headers: { 'www-authenticate': 'Bearer realm="metrics"' } })
       }
     }
@@ -34,4 +35,4 @@ const operations: FastifyPluginAsync = async (app) => {
   })
 }
 
-export default fp(operations, { name: 'operations', encapsulate: true, decorators: { fastify: ['config', 'metrics', 'readiness'] } })
+export default fp(operations, { name: 'operations', encapsulate: true, decorators: { fastify: ['config', 'metrics', 'readiness', 'countRefusal'] } })

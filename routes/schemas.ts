@@ -16,6 +16,9 @@ export const choice = <const Words extends readonly string[]>(words: Words, desc
 
 export const idOf = (what: string) => Type.String({ format: 'uuid', description: `${what}'s id`, examples: ['7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11'] })
 
+/** A point in time that a client names (RFC 3339). */
+export const givenTime = (description: string, example: string) => Type.String({ format: 'date-time', description, examples: [example] })
+
 /** A point in time: ISO 8601, UTC. In JavaScript a Date, on the wire a string. */
 export const at = (description: string) => Type.Unsafe<Date>(Type.String({ format: 'date-time', description, examples: ['2026-01-01T10:00:00.000Z'] }))
 

@@ -2,7 +2,7 @@
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import fp from 'fastify-plugin'
 import { agentStates, endReasons, eventTypes, modeNames, states } from '../src/sessions/vocabulary.ts'
-import { at, atOrNull, choice, choiceOrNull, idOf, problems, roomName, roomNameExample, startedAgentType, Strict } from './schemas.ts'
+import { at, atOrNull, choice, choiceOrNull, givenTime, idOf, problems, roomName, roomNameExample, startedAgentType, Strict } from './schemas.ts'
 
 const properties = {
   id: idOf('The session'),
@@ -46,11 +46,12 @@ const Detail = Type.Object({
     type: choice(eventTypes, 'What'),
     actor: Type.String({ description: 'Who: user:<id>, admin:<id>, livekit or service', examples: ['user:alice'] }),
     data: Type.Record(Type.String(), Type.Unknown(), { description: 'What belongs to it' })
-  }, { title: 'SessionEvent' }), { description: 'Oldest first, at most the last 1,000' })
+  }, { title: 'SessionEvent' }), { description: 'Oldest first: the latest 1,000, or those before events_cursor' }),
+  events_cursor: Type.Unsafe<string | null>({ type: ['string', 'null'], description: 'Where the page of earlier events begins; null on the last one' })
 }, {
   title: 'SessionDetail',
   description: 'A session and what happened in it',
-  examples: [{ ...example, events: [{ at: '2026-01-01T10:00:00.000Z', type: 'session.started', actor: 'user:alice', data: { mode: 'voice', agent_type: 'workout' } }] }]
+  examples: [{ ...example, events: [{ at: '2026-01-01T10:00:00.000Z', type: 'session.started', actor: 'user:alice', data: { mode: 'voice', agent_type: 'workout' } }], events_cursor: null }]
 })
 const Ended = Type.Object({ status: Type.Literal('ended'), id: idOf('The session') }, { title: 'EndedSession', description: 'The session is over', examples: [{ status: 'ended', id: example.id }] })
 
@@ -60,8 +61,8 @@ const Filter = Strict({
   cursor: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{1,128}$', description: 'next_cursor of the page before' })),
   mode: Type.Optional(choice(modeNames, 'Only of this mode')),
   state: Type.Optional(choice(states, 'Only in this state')),
-  from: Type.Optional(Type.String({ format: 'date-time', description: 'Created at this time or later', examples: ['2026-01-01T00:00:00Z'] })),
-  to: Type.Optional(Type.String({ format: 'date-time', description: 'Created before this time', examples: ['2026-02-01T00:00:00Z'] })),
+  from: Type.Optional(givenTime('Created at this time or later', '2026-01-01T00:00:00Z')),
+  to: Type.Optional(givenTime('Created before this time', '2026-02-01T00:00:00Z')),
   user_id: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._~:@|+=_-]{1,128}$', description: 'Only of this user; for administrators, who otherwise see everybody\'s', examples: ['alice'] }))
 })
 const Id = Type.Object({ id: idOf('The session') })
@@ -88,9 +89,10 @@ const sessions: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'See one session with its events',
       description: 'One\'s own; administrators see any.',
       params: Id,
+      querystring: Strict({ events_cursor: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$', description: 'events_cursor of the page before' })) }),
       response: { 200: Detail, ...problems(400, 401, 403, 404, 429, 500, 503) }
     }
-  }, async (request) => app.history.get(request, request.params.id))
+  }, async (request) => app.history.get(request, request.params.id, request.query.events_cursor))
 
   app.delete('/:id', {
     schema: {

@@ -13,11 +13,14 @@ const webhooks: FastifyPluginAsync = async (app) => {
   app.addContentTypeParser(['application/webhook+json', 'application/json'], { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, (_request, body, done) => done(null, body))
 
   app.post('/webhook', { bodyLimit: BODY_LIMIT, schema: { hide: true }, config: { rateLimit: false } }, async (request) => {
-    const event = await app.livekit.readWebhook(request.body as Buffer, request.headers.authorization)
+    const event = await app.livekit.readWebhook(request.body as Buffer, request.headers.authorization).catch(async (error) => {
+      await app.countRefusal(request) // whoever is not LiveKit may not try for ever
+      throw error
+    })
     const outcome = await app.lifecycle.apply(event)
     received.inc({ event: outcome === 'ignored' ? 'other' : event.type, outcome })
     return { outcome }
   })
 }
 
-export default fp(webhooks, { name: 'webhooks', encapsulate: true, dependencies: ['errors'], decorators: { fastify: ['livekit', 'lifecycle', 'metrics'] } })
+export default fp(webhooks, { name: 'webhooks', encapsulate: true, dependencies: ['errors'], decorators: { fastify: ['livekit', 'lifecycle', 'metrics', 'countRefusal'] } })

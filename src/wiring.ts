@@ -1,5 +1,6 @@
 // The rules, wired to what they run on: app.sessions for the routes, and the reconciler that works beside them.
 import fp from 'fastify-plugin'
+import { createAudit } from './sessions/audit.ts'
 import { createAutoCreate } from './sessions/auto-create.ts'
 import { createCategories, type Categories } from './sessions/categories.ts'
 import type { Clock } from './sessions/clock.ts'
@@ -31,7 +32,8 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
     agentWait: config.VIDEO_DISPATCH_TIMEOUT
   })
   const autoCreate = createAutoCreate({ livekit, clock, log })
-  const categories = createCategories({ categories: app.categoryStore, store, clock })
+  const audit = createAudit({ store, clock })
+  const categories = createCategories({ categories: app.categoryStore, audit, clock })
   const lifecycle = createLifecycle({ store, livekit, clock, metrics, wake: () => reconciler.wake() })
   const reconciler: Reconciler = createReconciler({
     store,
@@ -56,6 +58,7 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
     store,
     livekit,
     lifecycle,
+    audit,
     modes,
     clock,
     metrics,
@@ -69,7 +72,7 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
     }
   }))
   app.decorate('categories', categories)
-  app.decorate('history', createHistory({ store, lifecycle, clock }))
+  app.decorate('history', createHistory({ store, lifecycle, audit }))
   app.decorate('lifecycle', lifecycle)
   app.decorate('reconciler', reconciler)
   app.decorate('retention', retention)

@@ -60,7 +60,7 @@ t.test('one\'s own sessions, newest first, page by page, filtered', async (t) =>
 })
 
 t.test('odd questions are refused', async (t) => {
-  for (const search of ['?limit=0', '?limit=101', '?limit=1e1', '?limit=+1', '?limit=5&limit=6', '?page=2', '?state=dead', '?mode=', '?from=yesterday', '?cursor=a.b']) {
+  for (const search of ['?limit=0', '?limit=101', '?limit=1e1', '?limit=+1', '?limit=5&limit=6', '?page=2', '?state=dead', '?mode=', '?from=yesterday', '?cursor=a.b', '?from=2016-12-31T23:59:60Z', '?from=2026-01-01T00:00:00%2B05', '?to=0000-01-01T00:00:00Z', '?to=2026-13-01T00:00:00Z', '?from=2026-01-01']) {
     const response = await list('alice', search)
     t.match(response.json(), problem(400, 'Bad Request', 'validation-failed', 'The request does not have the form that is asked for.'), search)
   }
@@ -79,9 +79,12 @@ t.test('a session with its events: one\'s own, or any for an administrator', asy
   t.same(detail.events, [{ at: new Date(clock.now()).toISOString(), type: 'session.started', actor: 'user:carl', data: { mode: 'voice', agent_type: 'general' } }])
   sameProblem(t, await app.as('eve').inject({ url }), notYours)
   t.equal((await app.as('root', admin).inject({ url })).json().room_name, room)
-  t.match((await app.as('carl').inject({ url })).json().events.at(-1), { type: 'access.denied', actor: 'user:eve' })
+  t.match((await app.as('carl').inject({ url })).json().events.slice(1), [{ type: 'access.denied', actor: 'user:eve', data: { operation: 'getSession' } }, { type: 'admin.read', actor: 'admin:root', data: { operation: 'getSession' } }])
   sameProblem(t, await app.as('carl').inject({ url: '/api/v1/sessions/7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11' }), notFound)
-  t.equal((await app.as('carl').inject({ url: '/api/v1/sessions/not-an-id' })).statusCode, 400)
+  for (const odd of ['not-an-id', 'urn:uuid:7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11', '{7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11}', '7d1b6c0e6a3c4a539f6e0d8f2f6f4f11']) {
+    t.equal((await app.as('carl').inject({ url: `/api/v1/sessions/${odd}` })).statusCode, 400, odd)
+  }
+  t.equal((await app.as('carl').inject({ url: url.toUpperCase().replace('/API/V1/SESSIONS', '/api/v1/sessions') })).statusCode, 200, 'RFC 9562: either case')
 })
 
 t.test('administrators see all and end any, and that is on record', async (t) => {
@@ -102,6 +105,78 @@ t.test('administrators see all and end any, and that is on record', async (t) =>
   const own = (await app.as('dora').start()).json()
   t.equal((await app.as('dora').inject({ method: 'DELETE', url: `/api/v1/sessions/${await idOf(own.room_name)}` })).statusCode, 200)
   t.match(await query('select end_reason from sessions where room_name = $1', [own.room_name]), [{ end_reason: 'user' }])
+})
+
+t.test('a stranger who knocks a thousand times leaves four lines, and hides nothing', async (t) => {
+  const { room_name: room } = (await app.as('gina').start()).json()
+  const url = `/api/v1/sessions/${await idOf(room)}`
+  for (let n = 0; n < 1040; n++) await app.as('eve').inject({ url })
+  const { events, events_cursor: cursor } = (await app.as('gina').inject({ url })).json()
+  t.match(events.map(({ type, data }: any) => [type, data]), [
+    ['session.started', {}],
+    ['access.denied', { operation: 'getSession' }],
+    ['access.denied', { operation: 'getSession', count: 10 }],
+    ['access.denied', { operation: 'getSession', count: 100 }],
+    ['access.denied', { operation: 'getSession', count: 1000 }]
+  ])
+  t.equal(events.length, 5)
+  t.equal(cursor, null)
+  clock.advance(3_600_000)
+  await app.as('eve').inject({ url })
+  t.match((await app.as('gina').inject({ url })).json().events.at(-1), { type: 'access.denied', actor: 'user:eve' }, 'the next hour is told anew')
+})
+
+t.test('events page by page, the latest first', async (t) => {
+  const { room_name: room } = (await app.as('hal').start()).json()
+  const id = await idOf(room)
+  await query(`insert into session_events (session_id, user_id, at, type, actor, data)
+    select $1, 'hal', $2, 'participant.joined', 'livekit', jsonb_build_object('n', n) from generate_series(1, 2500) n`, [id, new Date(clock.now())])
+  const seen: any[] = []
+  let cursor: string | null = ''
+  const sizes: number[] = []
+  while (cursor !== null) {
+    const page: { events: any[], events_cursor: string | null } = (await app.as('hal').inject({ url: `/api/v1/sessions/${id}${cursor && `?events_cursor=${cursor}`}` })).json()
+    seen.unshift(...page.events)
+    sizes.push(page.events.length)
+    cursor = page.events_cursor
+  }
+  t.same(sizes, [1000, 1000, 501])
+  t.equal(seen[0].type, 'session.started')
+  t.same(seen.slice(1).map(({ data }) => data.n), Array.from({ length: 2500 }, (_, n) => n + 1))
+  for (const odd of ['AAAA', Buffer.from('-1').toString('base64url'), Buffer.from('9'.repeat(30)).toString('base64url')]) {
+    sameProblem(t, await app.as('hal').inject({ url: `/api/v1/sessions/${id}?events_cursor=${odd}` }), problem(400, 'Bad Request', 'bad-cursor', 'The cursor is not one of this list.'))
+  }
+})
+
+t.test('who looked, whose role was missing, and which tokens were given again is on record', async (t) => {
+  const lines = async (user: string) => query('select type, actor, data from session_events where actor like $1 order by id', [`%:${user}`])
+  for (let n = 0; n < 2; n++) await list('auditor', '?user_id=alice', admin)
+  await list('auditor', '', admin)
+  t.same(await lines('auditor'), [
+    { type: 'admin.read', actor: 'admin:auditor', data: { operation: 'listSessions', user: 'alice' } },
+    { type: 'admin.read', actor: 'admin:auditor', data: { operation: 'listSessions' } }
+  ])
+  await list('mallory', '?user_id=alice')
+  await app.as('mallory').inject({ method: 'POST', url: '/api/v1/counselor-categories', payload: { name: 'x' } })
+  await app.as('mallory').inject({ url: '/api/v1/counselor-categories?all=true' })
+  t.same((await lines('mallory')).map(({ type, data }) => [type, data]), ['listSessions', 'createCounselorCategory', 'listCounselorCategories'].map((operation) => ['access.denied', { operation }]))
+  for (let n = 0; n < 2; n++) await app.as('ivan').start({}, { 'idempotency-key': 'k' })
+  t.same((await lines('ivan')).map(({ type, data }) => [type, data]), [['session.started', { mode: 'voice', agent_type: 'general' }], ['token.issued', { replayed: true }]])
+})
+
+t.test('the trail is append-only, for the service\'s own role, too', async (t) => {
+  for (const statement of ['update session_events set actor = \'nobody\'', 'delete from session_events', 'truncate session_events']) {
+    await t.rejects(query(statement), { message: 'session_events is append-only', code: '42501' }, statement)
+  }
+})
+
+t.test('a category that cannot be put on record is not changed', async (t) => {
+  const root = app.as('root', admin)
+  const { id } = (await root.inject({ method: 'POST', url: '/api/v1/counselor-categories', payload: { name: 'Sleep' } })).json()
+  await query('alter table session_events add constraint nothing_more check (type <> \'category.changed\') not valid')
+  t.equal((await root.inject({ method: 'PATCH', url: `/api/v1/counselor-categories/${id}`, payload: { name: 'Dreams' } })).statusCode, 500)
+  await query('alter table session_events drop constraint nothing_more')
+  t.same(await query('select name from counselor_categories where id = $1', [id]), [{ name: 'Sleep' }])
 })
 
 t.test('refused starts are on record', async (t) => {

@@ -219,6 +219,13 @@ t.test('100 starts at once by one user: 5 rooms, 95 refusals; with one key: one 
   t.equal(await count(), 5)
 })
 
+t.test('START_LIMIT_PER_MINUTE holds when all come at once', async (t) => {
+  const limited = (await appFor(t, environment(livekit, databaseUrl, { START_LIMIT_PER_MINUTE: '10', MAX_SESSIONS_PER_USER: '100' }))).as('olga')
+  const statuses = (await Promise.all(Array.from({ length: 60 }, () => limited.start()))).map((response) => response.statusCode)
+  t.equal(statuses.filter((status) => status === 200).length, 10)
+  t.equal(statuses.filter((status) => status === 429).length, 50)
+})
+
 t.test('START_LIMIT_PER_MINUTE counts starts, not replays', async (t) => {
   const limited = (await appFor(t, environment(livekit, databaseUrl, { START_LIMIT_PER_MINUTE: '2' }))).as('nina')
   const key = { 'idempotency-key': 'n' }

@@ -1,5 +1,6 @@
 // One schedule: the rules on two replicas, where every await is a point at which any other actor, a crash or the time may come in between.
 import type { Scheduler } from 'fast-check'
+import { createAudit } from '../../src/sessions/audit.ts'
 import type { Call } from '../../src/sessions/caller.ts'
 import type { Clock } from '../../src/sessions/clock.ts'
 import { createHistory } from '../../src/sessions/history.ts'
@@ -185,11 +186,12 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       return toLiveKit(name, () => done(...args), deadline)
     }])) as typeof world.livekit
     const lifecycle = createLifecycle({ store, livekit, clock, wake })
+    const audit = createAudit({ store, clock })
     const limits = { sessionsPerUser: LIMITS.sessionsPerUser, startsPerMinute: 0, departureTimeout: 60, reconcileInterval: LIMITS.interval }
     return {
       lifecycle,
-      sessions: createSessions({ store, livekit, lifecycle, modes, clock, limits, livekitUrl: 'ws://livekit' }),
-      history: createHistory({ store, lifecycle, clock }),
+      sessions: createSessions({ store, livekit, lifecycle, audit, modes, clock, limits, livekitUrl: 'ws://livekit' }),
+      history: createHistory({ store, lifecycle, audit }),
       reconcile: () => createReconciler({ store, livekit, lifecycle, modes, clock, log: silent, limits: { ...LIMITS, endOnAgentFailure: false }, revives: () => false, jobMetadata }).reconcile()
     }
   }

@@ -168,7 +168,8 @@ export function createStatements () {
       return sorted((row) => (!userId || row.user_id === userId) && (!mode || row.mode === mode) && (!state || row.state === state) && (!from || row.created_at >= from) && (!to || row.created_at < to) && isAfter(row)).slice(0, filter.limit).map((row) => out(row)!)
     },
 
-    eventsOf: (sessionId: string) => events.filter((event) => event.session_id === sessionId).slice(-1000).map(({ at, type, actor, data }) => ({ at, type, actor, data })),
+    eventsOf: (sessionId: string, { before = Infinity, limit }: { before?: string | number, limit: number }) =>
+      events.filter((event) => event.session_id === sessionId && event.id < Number(before)).slice(-limit).map(({ id, at, type, actor, data }) => ({ id: String(id), at, type, actor, data })),
 
     prune (before: Date, limit: number) {
       const old = [...rows.values()].filter((row) => row.ended_at && row.ended_at < before).slice(0, limit)
@@ -220,7 +221,7 @@ export function createMemoryStore (sql: Statements, travel: Travel = direct): Se
     claimDue: (now, leaseUntil, limit) => travel('claimDue', () => sql.claimDue(now, leaseUntil, limit)),
     release: (looks) => looks.length === 0 ? Promise.resolve() : travel('release', () => sql.release(looks)),
     history: (filter, deadline) => travel('history', () => sql.history(filter), deadline),
-    eventsOf: (sessionId, deadline) => travel('eventsOf', () => sql.eventsOf(sessionId), deadline),
+    eventsOf: (sessionId, page, deadline) => travel('eventsOf', () => sql.eventsOf(sessionId, page), deadline),
     prune: (before, limit) => travel('prune', () => sql.prune(before, limit)),
     countLive: () => travel('countLive', () => sql.countLive()),
     note: (event) => travel('note', () => sql.note(event)),

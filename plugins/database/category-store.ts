@@ -1,6 +1,13 @@
-// The counsellor categories in PostgreSQL: last write wins.
+// The counsellor categories in PostgreSQL: last write wins, and what is written is on record or not at all.
 import type { Category, CategoryStore } from '../../src/sessions/categories.ts'
+import type { SessionEvent } from '../../src/sessions/store.ts'
 import type { Database } from './query.ts'
+
+/** With the rows that `written` returned, a line of the audit trail: its values begin at `$from`. */
+const noted = (from: number) => `
+  noted as (insert into session_events (session_id, user_id, at, type, actor, data)
+    select null, $${from}, $${from + 1}, $${from + 2}, $${from + 3}, $${from + 4}::jsonb from written where $${from + 2}::text is not null)`
+const valuesOf = (event: SessionEvent | undefined) => event ? [event.user_id, event.at, event.type, event.actor, event.data] : [null, null, null, null, null]
 
 export function createCategoryStore ({ query }: Database): CategoryStore {
   return {
@@ -8,15 +15,21 @@ export function createCategoryStore ({ query }: Database): CategoryStore {
 
     byId: async (id, deadline) => (await query<Category>('select * from counselor_categories where id = $1', [id], deadline))[0],
 
-    put: async (category, deadline) => (await query<Category>(`
-      insert into counselor_categories (id, name, description, system_prompt, enabled, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $6)
-      on conflict (id) do update set name = $2, description = $3, system_prompt = $4, enabled = $5, updated_at = $6
-      returning *`, [category.id, category.name, category.description, category.system_prompt, category.enabled, category.at], deadline))[0]!,
+    put: async (category, event, deadline) => (await query<Category>(`
+      with written as (
+        insert into counselor_categories (id, name, description, system_prompt, enabled, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $6)
+        on conflict (id) do update set name = $2, description = $3, system_prompt = $4, enabled = $5, updated_at = $6
+        returning *),
+      ${noted(7)}
+      select * from written`, [category.id, category.name, category.description, category.system_prompt, category.enabled, category.at, ...valuesOf(event)], deadline))[0]!,
 
-    change: async (id, change, at, deadline) => (await query<Category>(`
-      update counselor_categories set name = coalesce($2, name), description = coalesce($3, description),
-        system_prompt = case when $4 then $5 else system_prompt end, enabled = coalesce($6, enabled), updated_at = $7
-       where id = $1 returning *`,
-    [id, change.name ?? null, change.description ?? null, change.system_prompt !== undefined, change.system_prompt ?? null, change.enabled ?? null, at], deadline))[0]
+    change: async (id, change, event, deadline) => (await query<Category>(`
+      with written as (
+        update counselor_categories set name = coalesce($2, name), description = coalesce($3, description),
+          system_prompt = case when $4 then $5 else system_prompt end, enabled = coalesce($6, enabled), updated_at = $8
+         where id = $1 returning *),
+      ${noted(7)}
+      select * from written`,
+    [id, change.name ?? null, change.description ?? null, change.system_prompt !== undefined, change.system_prompt ?? null, change.enabled ?? null, ...valuesOf(event)], deadline))[0]
   }
 }

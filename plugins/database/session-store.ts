@@ -54,7 +54,8 @@ export function createSessionStore ({ query }: Database): SessionStore {
 
   return {
     // All candidate rows share one primary key, so exactly one lands, in the lowest free slot: exact under any race, one round trip (D4).
-    claim: (session, limits, deadline) => one(`
+    // The starts of the last minute are those that were on record when the statement began: those of one user go in turn here.
+    claim: (session, limits, deadline) => inTurn(session.user_id, () => one(`
       insert into sessions (id, mode, room_name, user_id, agent_type, category_id, category_name, idempotency_key, request_id,
         agent_state, agent_dispatches, episode_dispatches, agent_dispatched_at, created_at, expires_at, next_check_at, lease_until, state, slot)
       select $1, $2, $3, $4, $5, $6::uuid, $7, $8, $16, $9, $10, $10, case when $10 > 0 then $11::timestamptz end, $11, $12, $13, $17, 'starting', s
@@ -64,7 +65,7 @@ export function createSessionStore ({ query }: Database): SessionStore {
       on conflict do nothing
       returning *`,
     [session.id, session.mode, session.room_name, session.user_id, session.agent_type, session.category_id, session.category_name, session.idempotency_key,
-      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id, session.lease_until], deadline),
+      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id, session.lease_until], deadline)),
 
     byKey: (userId, key, deadline) => one('select * from sessions where user_id = $1 and idempotency_key = $2 and end_reason is distinct from \'start_failed\'', [userId, key], deadline),
 
@@ -154,12 +155,16 @@ export function createSessionStore ({ query }: Database): SessionStore {
        order by created_at desc, id desc limit $8`,
     [filter.userId ?? null, filter.mode ?? null, filter.state ?? null, filter.from ?? null, filter.to ?? null, filter.after?.created_at ?? null, filter.after?.id ?? null, filter.limit], deadline),
 
-    eventsOf: (sessionId, deadline) => query(`
-      select at, type, actor, data from (select * from session_events where session_id = $1 order by id desc limit 1000) last order by id`, [sessionId], deadline),
+    eventsOf: (sessionId, { before, limit }, deadline) => query(`
+      select id, at, type, actor, data from (
+        select * from session_events where session_id = $1 and ($2::bigint is null or id < $2) order by id desc limit $3) last order by id`, [sessionId, before ?? null, limit], deadline),
 
     async prune (before, limit) {
       const sessions = await query('delete from sessions where id in (select id from sessions where ended_at < $1 limit $2) returning 1', [before, limit])
-      const events = await query('delete from session_events where id in (select id from session_events where at < $1 limit $2) returning 1', [before, limit])
+      // The trail is append-only but for this (003.do.audit.sql).
+      const events = await query(`
+        with retention as materialized (select set_config('livekit_sessions.retention', 'on', true))
+        delete from session_events using retention where id in (select id from session_events where at < $1 limit $2) returning 1`, [before, limit])
       return Math.max(sessions.length, events.length)
     },
 
@@ -182,7 +187,7 @@ function insertEvent (event: SessionEvent): [string, unknown[]] {
   ]
 }
 
-/** One after the other for each key, within this process: who changes the same session at once would only undo each other's reads. */
+/** One after the other for each key, within this process: who decides on the same thing at once would only undo each other's reads. */
 function createTurns () {
   const last = new Map<string, Promise<unknown>>()
   return async <T>(key: string, work: () => Promise<T>): Promise<T> => {

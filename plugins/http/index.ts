@@ -25,6 +25,12 @@ declare module 'fastify' {
 /** From arrival to answer, all calls out included (ms). */
 const requestDeadline = 7000
 
+/** The validator's own take more than JavaScript and PostgreSQL can store: `urn:uuid:...`, leap seconds, offsets without minutes. */
+const formats = {
+  uuid: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i,
+  'date-time': /^(19|2\d)\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/
+}
+
 const requestId = /^[A-Za-z0-9._-]{1,64}$/
 
 /**
@@ -51,7 +57,10 @@ export function serverOptions (proxies: BlockList, stream?: { write: (line: stri
     exposeHeadRoutes: true,
     // RFC 9112 section 3.2.2: an address may come with scheme and authority. The rest of the house sees its path only.
     rewriteUrl: ({ url = '/' }) => url.startsWith('/') ? url : url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*\/?/i, '/'),
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: true, allErrors: false } },
+    ajv: {
+      customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: true, allErrors: false },
+      onCreate: (ajv) => { for (const [name, format] of Object.entries(formats)) ajv.addFormat(name, format) }
+    },
 
     clientErrorHandler,
     frameworkErrors: (error, request, reply) => {

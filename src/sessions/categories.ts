@@ -1,9 +1,10 @@
 // Counsellor categories: who may see and change them, and which prompt an agent gets (B3, B4).
 import { randomUUID } from 'node:crypto'
+import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
 import { AdminOnly, CategoryNotFound } from './errors.ts'
-import type { Session, SessionStore } from './store.ts'
+import type { Session, SessionEvent } from './store.ts'
 
 export interface Category {
   id: string
@@ -21,12 +22,12 @@ export type CategoryChange = Partial<Pick<Category, 'name' | 'description' | 'sy
 export interface CategoryStore {
   list: (onlyEnabled: boolean, deadline?: number) => Promise<Category[]>
   byId: (id: string, deadline?: number) => Promise<Category | undefined>
-  /** Inserts, or replaces the one with this id. */
-  put: (category: Omit<Category, 'created_at' | 'updated_at'> & { at: Date }, deadline?: number) => Promise<Category>
-  change: (id: string, change: CategoryChange, at: Date, deadline?: number) => Promise<Category | undefined>
+  /** Inserts, or replaces the one with this id. `event` is on record with it, or neither is. */
+  put: (category: Omit<Category, 'created_at' | 'updated_at'> & { at: Date }, event?: SessionEvent, deadline?: number) => Promise<Category>
+  change: (id: string, change: CategoryChange, event: SessionEvent, deadline?: number) => Promise<Category | undefined>
 }
 
-export interface CategoriesDependencies { categories: CategoryStore, store: Pick<SessionStore, 'note'>, clock: Clock }
+export interface CategoriesDependencies { categories: CategoryStore, audit: Audit, clock: Clock }
 
 /** How long a category is believed without asking again, ms: another replica's change is seen within a second (B7). */
 const FRESH = 500
@@ -39,7 +40,7 @@ Be warm, and keep the calm presence of somebody who looks the other person in th
 Ask questions until you understand what the student means before you advise. Then give practical guidance: small steps that can be taken this week.
 Speak in short sentences. If somebody is in danger, say clearly that they should call their local emergency number now.`
 
-export function createCategories ({ categories, store, clock }: CategoriesDependencies) {
+export function createCategories ({ categories, audit, clock }: CategoriesDependencies) {
   const remembered = new Map<string, { until: number, category: Promise<Category | undefined> }>()
 
   /** One category, at most half a second old. Failures are not remembered. */
@@ -53,43 +54,44 @@ export function createCategories ({ categories, store, clock }: CategoriesDepend
     return category
   }
 
-  function onlyAdmin (call: Call) {
-    if (!call.user.admin) throw new AdminOnly()
+  async function onlyAdmin (call: Call, operation: string) {
+    if (call.user.admin) return
+    await audit.denied(call, undefined, { operation })
+    throw new AdminOnly()
   }
 
-  const note = (call: Call, type: 'category.created' | 'category.changed', data: Record<string, unknown>) =>
-    store.note({ session_id: null, user_id: call.user.id, at: new Date(clock.now()), type, actor: `admin:${call.user.id}`, data })
+  const event = (call: Call, type: 'category.created' | 'category.changed', data: Record<string, unknown>): SessionEvent =>
+    ({ session_id: null, user_id: call.user.id, at: new Date(clock.now()), type, actor: `admin:${call.user.id}`, data })
 
   return {
     /** The enabled ones, as users see them; with `all`, for administrators, every one with its prompt. */
     async list (call: Call, all = false) {
-      if (all) onlyAdmin(call)
+      if (all) await onlyAdmin(call, 'listCounselorCategories')
       const found = await categories.list(!all, call.deadline)
       return { categories: all ? found : found.map(({ id, name, description }) => ({ id, name, description })) }
     },
 
     /** One with its prompt, for administrators. */
     async get (call: Call, id: string): Promise<Category> {
-      onlyAdmin(call)
+      await onlyAdmin(call, 'getCounselorCategory')
       const category = await categories.byId(id, call.deadline)
       if (!category) throw new CategoryNotFound()
       return category
     },
 
     async create (call: Call, wanted: CategoryChange & Pick<Category, 'name'>): Promise<Category> {
-      onlyAdmin(call)
-      const category = await categories.put({ id: randomUUID(), name: wanted.name, description: wanted.description ?? '', system_prompt: wanted.system_prompt ?? null, enabled: wanted.enabled ?? true, at: new Date(clock.now()) }, call.deadline)
-      await note(call, 'category.created', { category: category.id, name: category.name })
-      return category
+      await onlyAdmin(call, 'createCounselorCategory')
+      const id = randomUUID()
+      return categories.put({ id, name: wanted.name, description: wanted.description ?? '', system_prompt: wanted.system_prompt ?? null, enabled: wanted.enabled ?? true, at: new Date(clock.now()) },
+        event(call, 'category.created', { category: id, name: wanted.name }), call.deadline)
     },
 
     /** Changes what is given; enables and disables. Last write wins. */
     async change (call: Call, id: string, change: CategoryChange): Promise<Category> {
-      onlyAdmin(call)
-      const category = await categories.change(id, change, new Date(clock.now()), call.deadline)
+      await onlyAdmin(call, 'changeCounselorCategory')
+      const category = await categories.change(id, change, event(call, 'category.changed', { category: id, changed: Object.keys(change) }), call.deadline)
       if (!category) throw new CategoryNotFound()
       remembered.delete(id)
-      await note(call, 'category.changed', { category: id, changed: Object.keys(change) })
       return category
     },
 

@@ -1,6 +1,6 @@
 // What was, and who did what: sessions past and present, for their owners and for administrators (D7).
+import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
-import type { Clock } from './clock.ts'
 import { AdminOnly, BadCursor, NotYourSession, SessionNotFound } from './errors.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { Session, SessionStore } from './store.ts'
@@ -8,15 +8,18 @@ import type { ModeName, State } from './vocabulary.ts'
 
 export interface HistoryQuery { limit?: string, cursor?: string, mode?: ModeName, state?: State, from?: string, to?: string, user_id?: string }
 
-export interface HistoryDependencies { store: SessionStore, lifecycle: Lifecycle, clock: Clock }
+export interface HistoryDependencies { store: SessionStore, lifecycle: Lifecycle, audit: Audit }
 
-export function createHistory ({ store, lifecycle, clock }: HistoryDependencies) {
+/** Events on a page. */
+const EVENTS = 1000
+
+export function createHistory ({ store, lifecycle, audit }: HistoryDependencies) {
   /** One's own session by its id, or anybody's for an administrator; every refusal is on record. */
-  async function find (call: Call, id: string): Promise<Session> {
+  async function find (call: Call, id: string, operation: 'getSession' | 'endSession'): Promise<Session> {
     const session = await store.byId(id, call.deadline)
     if (!session) throw new SessionNotFound()
     if (session.user_id === call.user.id || call.user.admin) return session
-    await store.note({ session_id: id, user_id: session.user_id, at: new Date(clock.now()), type: 'access.denied', actor: `user:${call.user.id}`, data: { operation: 'session' } })
+    await audit.denied(call, session, { operation })
     throw session.state === 'ended' ? new SessionNotFound() : new NotYourSession()
   }
 
@@ -27,7 +30,11 @@ export function createHistory ({ store, lifecycle, clock }: HistoryDependencies)
      */
     async list (call: Call, query: HistoryQuery) {
       const limit = Number(query.limit ?? 20)
-      if (query.user_id !== undefined && query.user_id !== call.user.id && !call.user.admin) throw new AdminOnly()
+      if (query.user_id !== undefined && query.user_id !== call.user.id && !call.user.admin) {
+        await audit.denied(call, undefined, { operation: 'listSessions' })
+        throw new AdminOnly()
+      }
+      if (call.user.admin && query.user_id !== call.user.id) await audit.read(call, undefined, { operation: 'listSessions', ...(query.user_id && { user: query.user_id }) })
       const sessions = await store.history({
         userId: query.user_id ?? (call.user.admin ? undefined : call.user.id),
         mode: query.mode,
@@ -41,15 +48,21 @@ export function createHistory ({ store, lifecycle, clock }: HistoryDependencies)
       return { sessions: page.map(view), next_cursor: sessions.length > limit ? cursorOf(page.at(-1)!) : null }
     },
 
-    /** A session and its events. */
-    async get (call: Call, id: string) {
-      const session = await find(call, id)
-      return { ...view(session), events: await store.eventsOf(id, call.deadline) }
+    /**
+     * A session and a page of its events, oldest first: the latest ones, or those before `cursor`.
+     * @throws BadCursor
+     */
+    async get (call: Call, id: string, cursor?: string) {
+      const session = await find(call, id, 'getSession')
+      if (session.user_id !== call.user.id) await audit.read(call, session, { operation: 'getSession' })
+      const events = await store.eventsOf(id, { before: cursor ? readEventCursor(cursor) : undefined, limit: EVENTS + 1 }, call.deadline)
+      const page = events.slice(-EVENTS)
+      return { ...view(session), events: page, events_cursor: events.length > EVENTS ? Buffer.from(page[0]!.id).toString('base64url') : null }
     },
 
     /** Ends one's own session by id, or as an administrator anybody's. */
     async end (call: Call, id: string) {
-      const session = await find(call, id)
+      const session = await find(call, id, 'endSession')
       if (session.state === 'ended') throw new SessionNotFound()
       const isOwner = session.user_id === call.user.id
       await lifecycle.close(session, { reason: isOwner ? 'user' : 'admin', by: `${isOwner ? 'user' : 'admin'}:${call.user.id}` }, call.deadline)
@@ -74,6 +87,12 @@ function view (session: Session) {
 /** Where a page ended: it says nothing but a place in the caller's own list, so it needs no signature. */
 function cursorOf (session: Session): string {
   return Buffer.from(`${session.created_at.getTime().toString(36)}.${session.id}`).toString('base64url')
+}
+
+function readEventCursor (cursor: string): string {
+  const id = Buffer.from(cursor, 'base64url').toString()
+  if (!/^[1-9][0-9]{0,17}$/.test(id)) throw new BadCursor()
+  return id
 }
 
 function readCursor (cursor: string): { created_at: Date, id: string } {

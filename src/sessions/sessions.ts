@@ -1,6 +1,7 @@
 // The rules of a session, from the user's side: start, status, end and list what is one's own.
 import { randomUUID } from 'node:crypto'
 import { agentArrival } from './agent-arrival.ts'
+import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Category } from './categories.ts'
 import type { Clock } from './clock.ts'
@@ -17,6 +18,7 @@ export interface SessionsDependencies {
   store: SessionStore
   livekit: Pick<Rooms, 'createRoom' | 'deleteRoom' | 'listParticipants' | 'findRooms' | 'listDispatches' | 'joinToken'>
   lifecycle: Lifecycle
+  audit: Audit
   modes: Record<ModeName, Mode>
   clock: Clock
   limits: { sessionsPerUser: number, startsPerMinute: number, departureTimeout: number, reconcileInterval: number }
@@ -37,10 +39,8 @@ const LAST_SECOND = 1000
 /** What CreateRoom leaves of a request's time, for the undo, ms. */
 const UNDO_TIME = 500
 
-export function createSessions ({ store, livekit, lifecycle, modes, clock, limits, livekitUrl, promptOf = async () => undefined, metrics = noMetrics }: SessionsDependencies) {
+export function createSessions ({ store, livekit, lifecycle, audit, modes, clock, limits, livekitUrl, promptOf = async () => undefined, metrics = noMetrics }: SessionsDependencies) {
   const later = (ms: number) => new Date(clock.now() + ms)
-  const note = (call: Call, session: Session | undefined, type: 'access.denied' | 'token.issued', data: Record<string, unknown>) =>
-    store.note({ session_id: session?.id ?? null, user_id: session?.user_id ?? call.user.id, at: later(0), type, actor: `user:${call.user.id}`, data })
 
   return {
     /**
@@ -97,7 +97,7 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
       const session = await own(call, modeName, roomName, ['live'])
       if (!await participantsOf(call, session)) throw new SessionNotFound()
       const issued = await issue(call, modes[session.mode], session, false)
-      await note(call, session, 'token.issued', {})
+      await audit.issued(call, session)
       call.log.info({ roomName, userId: call.user.id }, 'token issued again')
       return issued
     },
@@ -198,6 +198,7 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
     switch (session.state) {
       case 'live':
         if (!await participantsOf(call, session)) throw new StartedSessionEnded()
+        await audit.issued(call, session, { replayed: true })
         return issue(call, mode, session, true)
       case 'starting': {
         const taken = await store.takeOver(session.id, { now: later(0), ...leaseOf(call) }, call.deadline)
@@ -213,11 +214,11 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
     const { live, recent, oldest } = await store.usage(call.user.id, later(0), call.deadline)
     const { sessionsPerUser, startsPerMinute } = limits
     if (startsPerMinute > 0 && recent >= startsPerMinute) {
-      await note(call, undefined, 'access.denied', { reason: 'too_many_starts' })
+      await audit.denied(call, undefined, { reason: 'too_many_starts' })
       throw retryAfter(new TooManyStarts(), Math.max(1, Math.ceil((oldest!.getTime() + 60_000 - clock.now()) / 1000)), { limit: startsPerMinute })
     }
     if (live >= sessionsPerUser || final) {
-      await note(call, undefined, 'access.denied', { reason: 'too_many_sessions' })
+      await audit.denied(call, undefined, { reason: 'too_many_sessions' })
       throw retryAfter(new TooManySessions(), 60, { limit: sessionsPerUser })
     }
   }
@@ -228,7 +229,7 @@ export function createSessions ({ store, livekit, lifecycle, modes, clock, limit
     const isMine = session?.user_id === call.user.id
     if (!session || (modeName && session.mode !== modeName) || !(isMine ? states : ['live']).includes(session.state)) throw new SessionNotFound()
     if (!isMine) {
-      await note(call, session, 'access.denied', { operation: 'session' })
+      await audit.denied(call, session, { operation: 'session' })
       throw new NotYourSession()
     }
     return session

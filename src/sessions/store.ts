@@ -124,8 +124,8 @@ export interface SessionStore {
   release: (looks: Array<{ id: string, check_no: number, next_check_at: Date | null }>) => Promise<void>
   /** Sessions as `filter` says, newest first, after `filter.after` (the last one of the page before). */
   history: (filter: HistoryFilter, deadline?: number) => Promise<Session[]>
-  /** What happened to a session, oldest first; the last 1,000. */
-  eventsOf: (sessionId: string, deadline?: number) => Promise<Array<Pick<SessionEvent, 'at' | 'type' | 'actor' | 'data'>>>
+  /** What happened to a session, oldest first: the last `limit` of it, or of what was before the event `before`. */
+  eventsOf: (sessionId: string, page: { before?: string, limit: number }, deadline?: number) => Promise<Array<Pick<SessionEvent, 'at' | 'type' | 'actor' | 'data'> & { id: string }>>
   /** Deletes up to `limit` sessions that ended, and as many events that are from, before `before`; says how many there were. */
   prune: (before: Date, limit: number) => Promise<number>
   /** How many sessions have not ended, by mode. */

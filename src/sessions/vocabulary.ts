@@ -19,5 +19,5 @@ export const agentStates = ['none', 'dispatched', 'joined', 'left', 'failed'] as
 export type AgentState = typeof agentStates[number]
 
 /** Lines of the history and audit trail. */
-export const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'category.created', 'category.changed'] as const
+export const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'admin.read', 'category.created', 'category.changed'] as const
 export type EventType = typeof eventTypes[number]

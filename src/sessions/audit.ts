@@ -1,0 +1,48 @@
+// The audit trail, for what belongs to no change of a session: who was refused, who looked, which tokens were given out again.
+import type { Call } from './caller.ts'
+import type { Clock } from './clock.ts'
+import type { Session, SessionStore } from './store.ts'
+import type { EventType } from './vocabulary.ts'
+
+const HOUR = 3_600_000 // ms
+/** Repetitions counted at once; the one begun first is forgotten first. */
+const REMEMBERED = 10_000
+
+export type Audit = ReturnType<typeof createAudit>
+
+/**
+ * What can be repeated without end is written the 1st, 10th, 100th ... time in an hour, with its count: the trail cannot be flooded,
+ * and nothing that matters is pushed out of sight. Each line is on record before the answer is.
+ */
+export function createAudit ({ store, clock }: { store: Pick<SessionStore, 'note'>, clock: Clock }) {
+  const counts = new Map<string, number>()
+
+  const note = (call: Call, session: Session | undefined, type: EventType, data: Record<string, unknown>, role: 'user' | 'admin' = 'user') =>
+    store.note({ session_id: session?.id ?? null, user_id: session?.user_id ?? call.user.id, at: new Date(clock.now()), type, actor: `${role}:${call.user.id}`, data })
+
+  /** How often it has happened within this hour, if that is worth a line. */
+  function worthALine (...what: unknown[]): number | undefined {
+    const key = JSON.stringify([Math.floor(clock.now() / HOUR), ...what])
+    const count = (counts.get(key) ?? 0) + 1
+    if (count === 1 && counts.size >= REMEMBERED) counts.delete(counts.keys().next().value!)
+    counts.set(key, count)
+    return Number.isInteger(Math.log10(count)) ? count : undefined
+  }
+
+  return {
+    /** A caller was refused: somebody else's session, a limit, a role that is missing. `data` says which. */
+    async denied (call: Call, session: Session | undefined, data: { operation: string } | { reason: string }): Promise<void> {
+      const count = worthALine('denied', call.user.id, session?.id, data)
+      if (count) await note(call, session, 'access.denied', count > 1 ? { ...data, count } : data)
+    },
+
+    /** An administrator looked at what is not one's own. */
+    async read (call: Call, session: Session | undefined, data: Record<string, unknown>): Promise<void> {
+      const count = worthALine('read', call.user.id, session?.id, data)
+      if (count) await note(call, session, 'admin.read', count > 1 ? { ...data, count } : data, 'admin')
+    },
+
+    /** A token was given out again, by a rejoin or by the replay of a start. */
+    issued: (call: Call, session: Session, data: Record<string, unknown> = {}) => note(call, session, 'token.issued', data)
+  }
+}
