@@ -1,7 +1,9 @@
 // The API document: OpenAPI 3.1 made from the routes' schemas, and the page that shows it.
-import { Readable } from 'node:stream'
+import { readdir, readFile } from 'node:fs/promises'
+import { dirname, extname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import swagger from '@fastify/swagger'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import swaggerUi from '@fastify/swagger-ui'
 import type { OpenAPIV3_1 as OpenAPI } from 'openapi-types'
 import fp from 'fastify-plugin'
@@ -43,7 +45,7 @@ export default fp(async (app) => {
   })
   if (app.config.API_DOCS === 'off') return
   await app.register(async (docs) => {
-    keepFiles(docs)
+    await serveFromMemory(docs)
     await docs.register(swaggerUi, {
       routePrefix: '/api/docs',
       // Everything else answers with a policy that allows nothing (http/index.ts); the page loads its own files.
@@ -54,24 +56,21 @@ export default fp(async (app) => {
   })
 }, { name: 'swagger', decorators: { fastify: ['config'] } })
 
-/**
- * Keeps the files of the page in memory once they were read: a client that does not read its answers holds no file open.
- * There are a dozen of them, so none has to be forgotten.
- */
-function keepFiles (docs: FastifyInstance): void {
-  const files = new Map<string, { headers: Partial<ReturnType<FastifyReply['getHeaders']>>, body: Buffer }>()
-  const pathOf = ({ routeOptions: { url }, params }: FastifyRequest) => `${url} ${JSON.stringify(params)}`
+const types: Record<string, string> = { '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.html': 'text/html; charset=utf-8', '.png': 'image/png', '.svg': 'image/svg+xml' }
 
+/**
+ * Serves the files of the page from memory: a client that does not read its answers holds no file open.
+ * There are a dozen of them, read once; what is not among them is not there.
+ */
+async function serveFromMemory (docs: FastifyInstance): Promise<void> {
+  const folder = join(dirname(fileURLToPath(import.meta.resolve('@fastify/swagger-ui'))), 'static')
+  const files = new Map(await Promise.all((await readdir(folder)).map(async (name) => [name, await readFile(join(folder, name))] as const)))
   docs.addHook('preHandler', async (request, reply) => {
-    const file = request.method === 'GET' ? files.get(pathOf(request)) : undefined
-    if (file) return reply.headers(file.headers).send(file.body)
-  })
-  docs.addHook('onSend', async (request, reply, payload) => {
-    if (request.method !== 'GET' || reply.statusCode !== 200 || !(payload instanceof Readable)) return payload
-    const body = Buffer.concat(await payload.toArray())
-    const { 'x-request-id': _requestId, ...headers } = reply.getHeaders()
-    files.set(pathOf(request), { headers, body })
-    return body
+    if (!request.routeOptions.url?.endsWith('/static/*')) return
+    const { '*': name } = request.params as { '*': string }
+    const file = files.get(name)
+    if (!file) return reply.callNotFound()
+    return reply.header('cache-control', 'public, max-age=3600').type(types[extname(name)] ?? 'application/octet-stream').send(file)
   })
 }
 

@@ -45,7 +45,7 @@ export async function startDatabase () {
 }
 
 /** A real LiveKit, the service as a process, its database, and what is needed to act and look. */
-export async function neighbourhood ({ env = {}, webhooks = true, livekit: options = {}, databaseUrl }: { env?: NodeJS.ProcessEnv, webhooks?: boolean, livekit?: LiveKitOptions, databaseUrl?: string } = {}) {
+export async function neighbourhood ({ env = {}, webhooks = true, livekit: options = {}, databaseUrl, descriptors }: { env?: NodeJS.ProcessEnv, webhooks?: boolean, livekit?: LiveKitOptions, databaseUrl?: string, descriptors?: number } = {}) {
   const port = await freeTcpPort()
   const livekit = await startLiveKit({ ...options, log: console.log, ...(webhooks && { webhookUrl: `http://127.0.0.1:${port}/api/v1/livekit/webhook` }) })
   closers.unshift(async () => { disposeParticipants(); await livekit.stop() })
@@ -63,7 +63,7 @@ export async function neighbourhood ({ env = {}, webhooks = true, livekit: optio
     MAX_SESSIONS_PER_USER: '1000',
     LOG_LEVEL: 'warn',
     ...env
-  })
+  }, descriptors)
   closers.unshift(() => service.stop())
   const sql = new pg.Client({ connectionString: database })
   sql.on('error', () => {})

@@ -12,14 +12,17 @@ export type Service = Awaited<ReturnType<typeof startService>>
 
 /**
  * Starts the service from its source with the given environment and nothing else, and resolves once it is ready.
+ * @param descriptors how many files and connections it may have open; as many as we when not given
  * @throws with what it printed when it exits or is not ready within 15 s
  */
-export async function startService (env: NodeJS.ProcessEnv) {
+export async function startService (env: NodeJS.ProcessEnv, descriptors?: number) {
   const port = Number(env.PORT) || await freeTcpPort()
   const url = `http://127.0.0.1:${port}`
   let printed = ''
   const began = performance.now()
-  const child = spawn(process.execPath, ['--import=tsx', server], { env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const command = [process.execPath, '--import=tsx', server]
+  const [program = '', ...args] = descriptors ? ['/bin/sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, ...command] : command
+  const child = spawn(program, args, { env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const gone = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
   child.stdout.on('data', (chunk) => { printed += chunk })
   child.stderr.on('data', (chunk) => { printed += chunk })

@@ -59,7 +59,7 @@ export default fp(async (app) => {
   app.setNotFoundHandler(async (request) => {
     await app.countRefusal(request)
     const allow = methods.allowed(request.url)
-    if (allow.length === 0) throw new NotFound()
+    if (allow.length === 0 || allow.includes(request.method)) throw new NotFound()
     // RFC 9110 section 15.5.6: a 405 says what would be allowed.
     throw Object.assign(new MethodNotAllowed(), { headers: { allow: allow.join(', ') } })
   })
