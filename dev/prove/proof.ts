@@ -63,7 +63,7 @@ export async function neighbourhood ({ env = {}, webhooks = true, livekit: optio
     MAX_SESSIONS_PER_USER: '1000',
     LOG_LEVEL: 'warn',
     ...env
-  }, descriptors)
+  }, { descriptors })
   closers.unshift(() => service.stop())
   const sql = new pg.Client({ connectionString: database })
   sql.on('error', () => {})

@@ -5,23 +5,25 @@ import { fileURLToPath } from 'node:url'
 import { request } from 'undici'
 import { freeTcpPort } from '../livekit/livekit.ts'
 
-const server = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
+const source = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
+const built = fileURLToPath(new URL('../../dist/src/server.js', import.meta.url))
 const READY_WITHIN = 15_000 // ms
 
 export type Service = Awaited<ReturnType<typeof startService>>
 
 /**
- * Starts the service from its source with the given environment and nothing else, and resolves once it is ready.
- * @param descriptors how many files and connections it may have open; as many as we when not given
+ * Starts the service, from its source or as it was built, with the given environment and nothing else, and resolves once it is ready.
+ * @param options.descriptors how many files and connections it may have open; as many as we when not given
+ * @param options.flags of Node, for instance to profile it
  * @throws with what it printed when it exits or is not ready within 15 s
  */
-export async function startService (env: NodeJS.ProcessEnv, descriptors?: number) {
+export async function startService (env: NodeJS.ProcessEnv, options: { descriptors?: number, built?: boolean, flags?: string[] } = {}) {
   const port = Number(env.PORT) || await freeTcpPort()
   const url = `http://127.0.0.1:${port}`
   let printed = ''
   const began = performance.now()
-  const command = [process.execPath, '--import=tsx', server]
-  const [program = '', ...args] = descriptors ? ['/bin/sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, ...command] : command
+  const command = [process.execPath, ...options.flags ?? [], ...(options.built ? [built] : ['--import=tsx', source])]
+  const [program = '', ...args] = options.descriptors ? ['/bin/sh', '-c', `ulimit -n ${options.descriptors} && exec "$0" "$@"`, ...command] : command
   const child = spawn(program, args, { env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const gone = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
   child.stdout.on('data', (chunk) => { printed += chunk })
