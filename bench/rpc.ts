@@ -68,7 +68,7 @@ async function main () {
     },
     ours: {
       CreateRoom: (name) => ours.createRoom({ name, ...limits, agentName: '', agentMetadata: '' }),
-      ListRooms: (name) => ours.findRooms([name]),
+      ListRooms: (name) => ours.standing([{ name, sid: null }]),
       ListParticipants: (name) => ours.listParticipants(name)
     }
   }

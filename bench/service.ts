@@ -62,6 +62,7 @@ async function main () {
   const { service, livekit: server, databaseUrl, secret, postgresPid } = parts
   const pool = new Pool(service.url, { connections: 128, pipelining: 1 })
   const livekit = createLiveKit({ url: server.url, apiKey: server.apiKey, apiSecret: server.apiSecret, metrics: new Registry() })
+  await livekit.autoCreates()
   const database = openDatabase(databaseUrl, () => {})
   const store = createSessionStore(database)
   const tokens = new Map<string, string>()
@@ -137,11 +138,11 @@ async function main () {
     },
     status: {
       service: (n) => { const { user, room } = standing[n % standing.length]!; return call(user, 'GET', `/${room}/status`) },
-      livekit: (n) => livekit.listParticipants(standing[n % standing.length]!.room).then(() => livekit.findRooms([standing[n % standing.length]!.room]))
+      livekit: (n) => livekit.listParticipants(standing[n % standing.length]!.room).then(() => livekit.standing([{ name: standing[n % standing.length]!.room, sid: null }]))
     },
     active: {
       service: (n) => call(standing[n % standing.length]!.user, 'GET', '/active'),
-      livekit: (n) => livekit.listParticipants(standing[n % standing.length]!.room).then(() => livekit.findRooms([standing[n % standing.length]!.room]))
+      livekit: (n) => livekit.listParticipants(standing[n % standing.length]!.room).then(() => livekit.standing([{ name: standing[n % standing.length]!.room, sid: null }]))
     },
     end: {
       service: () => { const one = started.pop(); return one && call(one.user, 'DELETE', `/${one.room}`) },
@@ -199,14 +200,14 @@ async function main () {
     n = 0
     const beginEnd = await time(() => store.beginEnd(claimed[n++]!, { reason: 'user', by: 'user:bench', now: new Date(), lease_until: new Date(Date.now() + 3_600_000) }))
     n = 0
-    const finishEnd = await time(() => store.finishEnd(claimed[n++]!, 1, { now: new Date(), watch_until: new Date(), next_check_at: null }))
+    const finishEnd = await time(() => store.finishEnd(claimed[n++]!, 1, { now: new Date(), watch_until: new Date(), next_check_at: null, late: null }))
     const { user, room: name } = standing[0]!
     const byRoom = await time(() => store.byRoom(name))
     const liveOf = await time(() => store.liveOf(user, 'voice'))
     const createRoom = await time(async () => { const one = `bare-${count++}`; await livekit.createRoom(room(one)); made.push(one) })
     const deleteRoom = await time(() => livekit.deleteRoom(made.pop()!))
     const listParticipants = await time(() => livekit.listParticipants(name))
-    const listRooms = await time(() => livekit.findRooms([name]))
+    const listRooms = await time(() => livekit.standing([{ name, sid: null }]))
     const ended: typeof started = []
     const requests = {
       start: await time(async () => { const user = `starter-${count++}`; ended.push({ user, room: (await call(user, 'POST', '/start')).room_name }) }),

@@ -1,5 +1,6 @@
 // The rules, wired to what they run on: app.sessions for the routes, and the reconciler that works beside them.
 import fp from 'fastify-plugin'
+import { createAgentArrival } from './sessions/agent-arrival.ts'
 import { createAudit } from './sessions/audit.ts'
 import { createAutoCreate } from './sessions/auto-create.ts'
 import { createCategories, type Categories } from './sessions/categories.ts'
@@ -34,7 +35,8 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
   const autoCreate = createAutoCreate({ livekit, clock, log })
   const audit = createAudit({ store, clock })
   const categories = createCategories({ categories: app.categoryStore, audit, clock })
-  const lifecycle = createLifecycle({ store, livekit, clock, metrics, wake: () => reconciler.wake() })
+  const agentArrival = createAgentArrival({ livekit, clock })
+  const lifecycle = createLifecycle({ store, livekit, clock, metrics, agentTimeout: config.AGENT_JOIN_TIMEOUT, onAgent: agentArrival.told, wake: () => reconciler.wake() })
   const reconciler: Reconciler = createReconciler({
     store,
     livekit,
@@ -59,6 +61,7 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
     livekit,
     lifecycle,
     audit,
+    agentArrival,
     modes,
     clock,
     metrics,

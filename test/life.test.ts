@@ -8,6 +8,7 @@ import { createSessionStore } from '../plugins/database/session-store.ts'
 import { createLifecycle } from '../src/sessions/lifecycle.ts'
 import { jobMetadata } from '../src/sessions/modes.ts'
 import { createReconciler } from '../src/sessions/reconciler.ts'
+import { createAgentArrival } from '../src/sessions/agent-arrival.ts'
 import { createAudit } from '../src/sessions/audit.ts'
 import type { Call } from '../src/sessions/caller.ts'
 import { createSessions } from '../src/sessions/sessions.ts'
@@ -66,8 +67,8 @@ function setting (): Real {
   const clock = movableClock(Date.UTC(2026, 0, 1))
   const { travel, setTrouble } = createTravel()
   const world = createWorld({ clock, travel })
-  const lifecycle = createLifecycle({ store, livekit: world.livekit, clock })
-  const sessions = createSessions({ store, livekit: world.livekit, lifecycle, audit: createAudit({ store, clock }), modes, clock, livekitUrl: 'ws://x', limits: { sessionsPerUser: LIMIT, startsPerMinute: 0, departureTimeout: 60, reconcileInterval: 15 } })
+  const lifecycle = createLifecycle({ store, livekit: world.livekit, clock, agentTimeout: 15 })
+  const sessions = createSessions({ store, livekit: world.livekit, lifecycle, audit: createAudit({ store, clock }), agentArrival: createAgentArrival({ livekit: world.livekit, clock }), modes, clock, livekitUrl: 'ws://x', limits: { sessionsPerUser: LIMIT, startsPerMinute: 0, departureTimeout: 60, reconcileInterval: 15 } })
   // A new one for each pass: a process that died in one does not stop the next.
   const reconcile = () => createReconciler({ store, livekit: world.livekit, lifecycle, modes, clock, log, limits: { interval: 15, joinTimeout: 15, maxDispatches: MAX_DISPATCHES, endOnAgentFailure: false }, revives: () => false, jobMetadata }).reconcile()
   return { world, setTrouble, clock, sessions, lifecycle, reconcile }

@@ -76,24 +76,47 @@ t.test('only what this LiveKit signed over exactly these bytes', async (t) => {
   t.equal((await app.inject(await webhookOf(livekit, { ...story({ name: 'r', sid: 's' }).started, padding: 'x'.repeat(40_000) }))).statusCode, 200, '64 KiB are allowed')
 })
 
-t.test('what comes while a start is at work, or with the end of a room, makes no look due', async (t) => {
+t.test('what comes as it should asks for no look; what may need one asks for it, and when', async (t) => {
   const room = await startedRoom('fay')
   const { joined, left } = story(room)
-  const due = async () => (await query('select next_check_at <= now() as due from sessions where id = $1', [room.id]))[0].due
-  const notYet = async () => { await query('update sessions set next_check_at = now() + interval \'1 hour\' where id = $1', [room.id]) }
-  await query('update sessions set state = \'starting\', next_check_at = now() + interval \'1 hour\', lease_until = now() + interval \'1 hour\' where id = $1', [room.id])
-  await send(joined)
-  t.equal(await due(), false, 'a start is its starter\'s')
+  const agent = { sid: 'PA_agent', identity: 'agent-1', kind: 'AGENT', state: 'ACTIVE', joinedAt: joined.createdAt }
+  const hour = 'next_check_at = now() + interval \'1 hour\''
+  /** Seconds until the next look after an event, 3600 if it asked for none. */
+  const lookAfter = async (event: object) => {
+    await query(`update sessions set ${hour} where id = $1`, [room.id])
+    await send(event)
+    return Math.round((await query('select extract(epoch from next_check_at - now())::float8 as s from sessions where id = $1', [room.id]))[0].s)
+  }
+  await query('update sessions set state = \'starting\', lease_until = now() + interval \'1 hour\' where id = $1', [room.id])
+  t.equal(await lookAfter(joined), 3600, 'a start is its starter\'s')
   t.match((await state(room.id)).stays, [{ identity: 'alice' }], 'but it is on record')
   await query('update sessions set state = \'live\', lease_until = \'-infinity\' where id = $1', [room.id])
-  await send({ ...left, participant: { ...left.participant, disconnectReason: 'ROOM_CLOSED' } })
-  t.equal(await due(), false, 'the end of the room says it')
-  await send({ ...joined, id: 'EV_again', participant: { ...joined.participant, sid: 'PA_again' } })
-  t.equal(await due(), true)
-  await notYet()
-  await send({ ...left, id: 'EV_gone', participant: { ...left.participant, sid: 'PA_again' } })
-  t.equal(await due(), true, 'who left by itself may have to be seen to')
+
+  const again = (n: number) => ({ ...joined, id: `EV_again_${n}`, participant: { ...joined.participant, sid: `PA_again_${n}` } })
+  t.equal(await lookAfter(again(1)), 15, 'a user without an agent: when the agent\'s time is over')
+  t.equal(await lookAfter({ ...joined, id: 'EV_agent', participant: agent }), 3600, 'the agent comes')
+  t.equal(await lookAfter(again(2)), 3600, 'a user with an agent')
+  t.equal(await lookAfter({ ...joined, id: 'EV_second', participant: { ...agent, sid: 'PA_second', identity: 'agent-2' } }), 0, 'a second agent')
+  t.equal(await lookAfter({ ...left, id: 'EV_user_left' }), 3600, 'a user leaves')
+  t.equal(await lookAfter({ ...left, id: 'EV_closed', participant: { ...agent, state: 'DISCONNECTED', disconnectReason: 'ROOM_CLOSED' } }), 3600, 'who goes with the room is told of by its end')
+  t.equal(await lookAfter({ ...left, id: 'EV_agent_left', participant: { ...agent, sid: 'PA_second', identity: 'agent-2', state: 'DISCONNECTED', disconnectReason: 'CLIENT_INITIATED' } }), 0, 'an agent leaves')
   await app.as('fay').end(room.name)
+})
+
+t.test('after an end that LiveKit confirmed there is one late look; a room that comes back is looked at now', async (t) => {
+  const room = await startedRoom('gil')
+  const { finished, started, joined } = story(room)
+  await app.as('gil').end(room.name)
+  const look = async () => (await query('select finished_at is not null as finished, round(extract(epoch from next_check_at - ended_at))::int as s from sessions where id = $1', [room.id]))[0]
+  t.same(await look(), { finished: false, s: 1 })
+  await send(finished)
+  t.same(await look(), { finished: true, s: 16 })
+  await send({ ...started, id: 'EV_back' })
+  t.match(await look(), { finished: false, s: 0 })
+  await send({ ...finished, id: 'EV_again' })
+  t.match(await look(), { s: 0 }, 'a look that is due is not put off')
+  await send({ ...joined, id: 'EV_token' })
+  t.match(await look(), { s: 0 })
 })
 
 t.test('events and rooms that are not ours: 200, counted, nothing stored', async (t) => {

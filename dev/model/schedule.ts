@@ -1,5 +1,6 @@
 // One schedule: the rules on two replicas, where every await is a point at which any other actor, a crash or the time may come in between.
 import type { Scheduler } from 'fast-check'
+import { createAgentArrival } from '../../src/sessions/agent-arrival.ts'
 import { createAudit } from '../../src/sessions/audit.ts'
 import type { Call } from '../../src/sessions/caller.ts'
 import type { Clock } from '../../src/sessions/clock.ts'
@@ -181,16 +182,16 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     // The world's calls are done at once; how they travel is this process's affair.
     const livekit = Object.fromEntries(Object.entries(world.livekit).map(([name, call]) => [name, (...args: unknown[]) => {
       const done = call as (...args: unknown[]) => Promise<unknown>
-      if (name === 'joinToken' || (name === 'findRooms' && (args[0] as string[]).length === 0)) return done(...args)
+      if (name === 'joinToken' || (name === 'standing' && (args[0] as unknown[]).length === 0)) return done(...args)
       const deadline = typeof args.at(-1) === 'number' ? args.at(-1) as number : undefined
       return toLiveKit(name, () => done(...args), deadline)
-    }])) as typeof world.livekit
-    const lifecycle = createLifecycle({ store, livekit, clock, wake })
+    }])) as unknown as typeof world.livekit
+    const lifecycle = createLifecycle({ store, livekit, clock, wake, agentTimeout: LIMITS.joinTimeout })
     const audit = createAudit({ store, clock })
     const limits = { sessionsPerUser: LIMITS.sessionsPerUser, startsPerMinute: 0, departureTimeout: 60, reconcileInterval: LIMITS.interval }
     return {
       lifecycle,
-      sessions: createSessions({ store, livekit, lifecycle, audit, modes, clock, limits, livekitUrl: 'ws://livekit' }),
+      sessions: createSessions({ store, livekit, lifecycle, audit, agentArrival: createAgentArrival({ livekit, clock }), modes, clock, limits, livekitUrl: 'ws://livekit' }),
       history: createHistory({ store, lifecycle, audit }),
       reconcile: () => createReconciler({ store, livekit, lifecycle, modes, clock, log: silent, limits: { ...LIMITS, endOnAgentFailure: false }, revives: () => false, jobMetadata }).reconcile()
     }

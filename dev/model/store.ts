@@ -74,6 +74,7 @@ export function createStatements () {
         user_joined_at: null,
         seen_sids: '',
         ended_at: null,
+        finished_at: null,
         watch_until: null,
         check_no: 0,
         version: 0
@@ -125,10 +126,10 @@ export function createStatements () {
       return set(row, { state: 'ending', end_reason: row.end_reason ?? end.reason, ended_by: row.ended_by ?? end.by, lease: end.lease_until.getTime(), next_check_at: end.lease_until, check_no: row.check_no + 1 })
     },
 
-    finishEnd (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null }) {
+    finishEnd (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null, late: Date | null }) {
       const row = rows.get(id)
       if (!row || row.check_no !== checkNo || row.state !== 'ending') return undefined
-      const ended = set(row, { state: 'ended', ended_at: end.now, watch_until: end.watch_until, next_check_at: end.next_check_at, lease: -Infinity })
+      const ended = set(row, { state: 'ended', ended_at: end.now, watch_until: end.watch_until, next_check_at: row.finished_at ? end.late : end.next_check_at, lease: -Infinity })
       over(row)
       return ended
     },

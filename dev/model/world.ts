@@ -86,9 +86,9 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
       close(name, room)
     }, deadline),
     listParticipants: (name, deadline) => travel('ListParticipants', () => [...rooms.get(name)?.participants.values() ?? []], deadline),
-    findRooms: (names, deadline) => names.length === 0
-      ? Promise.resolve(new Map())
-      : travel('ListRooms', () => new Map(names.flatMap((name) => rooms.has(name) ? [[name, rooms.get(name)!.sid] as const] : [])), deadline),
+    standing: (wanted, deadline) => wanted.length === 0
+      ? Promise.resolve(new Set())
+      : travel('standing', () => new Set(wanted.filter(({ name, sid }) => rooms.has(name) && (sid === null || rooms.get(name)!.sid === sid)).map(({ name }) => name)), deadline),
     createDispatch: (name, _agentName, _metadata, deadline) => travel('CreateDispatch', () => {
       const room = rooms.get(name)
       if (room) dispatch(name, room)
@@ -104,7 +104,7 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
       const participant = room?.participants.get(identity)
       if (room && participant) go(name, room, participant, false)
     }, deadline),
-    joinToken: async ({ ttl }) => ({ token: 'token', expiresAt: new Date(clock.now() + ttl * 1000) })
+    joinToken: ({ ttl }) => ({ token: 'token', expiresAt: new Date(clock.now() + ttl * 1000) })
   }
 
   return {

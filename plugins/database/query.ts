@@ -10,8 +10,11 @@ const STATEMENT_LIMIT = 2000 // ms, also the server's own limit for a statement
 const CONNECT_LIMIT = 1000 // ms
 
 export interface Database {
-  /** One statement. `deadline` is on the scale of performance.now(). */
-  query: <Row extends object>(text: string, values: unknown[], deadline?: number) => Promise<Row[]>
+  /**
+   * One statement. `deadline` is on the scale of performance.now().
+   * Each text is prepared once on each connection; `prepared` false for one whose best plan depends on its values.
+   */
+  query: <Row extends object>(text: string, values: unknown[], deadline?: number, prepared?: boolean) => Promise<Row[]>
   close: () => Promise<void>
 }
 
@@ -36,13 +39,14 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
   pool.on('connect', (client) => { client.on('error', () => {}) })
 
   return {
-    async query (text, values, deadline = Infinity) {
+    async query (text, values, deadline = Infinity, prepared = true) {
+      const name = prepared ? nameOf(text) : undefined
       for (let attempt = 1; ; attempt++) {
         const left = Math.min(STATEMENT_LIMIT + 500, Math.ceil(deadline - performance.now()))
         if (left <= 0) throw new DatabaseUnavailable()
         try {
           // query_timeout of one query: pg reads it from the query's own configuration
-          return (await pool.query({ text, values, query_timeout: left } as pg.QueryConfig)).rows
+          return (await pool.query({ name, text, values, query_timeout: left } as pg.QueryConfig)).rows
         } catch (error) {
           // The server went while it was asked, or before: what only reads is asked once more, of whoever is there now.
           if (attempt === 1 && isBroken(error) && /^\s*select\b/i.test(text)) continue
@@ -55,6 +59,17 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
       await pool.end()
     }
   }
+}
+
+/** Texts are few: they are the program's own. */
+const names = new Map<string, string>()
+
+function nameOf (text: string): string {
+  const known = names.get(text)
+  if (known) return known
+  const name = `s${names.size + 1}`
+  names.set(text, name)
+  return name
 }
 
 /** The connection broke, or the server said that it is going: https://www.postgresql.org/docs/current/errcodes-appendix.html class 08 and 57P. */

@@ -8,6 +8,9 @@ const addEvent = (name: string, source: string, type: string, actor: string, dat
 
 const endEvent = addEvent('noted', 'ended', 'session.ended', 'ended_by', 'jsonb_build_object(\'reason\', end_reason)', 'ended_at')
 
+/** Free slots that a start is offered: so many others may take one at the very same moment. */
+const OFFERED = 8
+
 /** How often a decision is made anew when the session has changed meanwhile, and how many of its latest stays it may rest on. */
 const ATTEMPTS = 10
 const LATEST_STAYS = 100
@@ -53,13 +56,16 @@ export function createSessionStore ({ query }: Database): SessionStore {
   }
 
   return {
-    // All candidate rows share one primary key, so exactly one lands, in the lowest free slot: exact under any race, one round trip (D4).
+    // The candidates are the lowest slots that are free as the statement sees it. They share one primary key, so exactly one lands, in the
+    // lowest that is still free: exact under any race, one round trip, whatever the limit is (D4). None lands when all were taken meanwhile.
     // The starts of the last minute are those that were on record when the statement began: those of one user go in turn here.
     claim: (session, limits, deadline) => inTurn(session.user_id, () => one(`
       insert into sessions (id, mode, room_name, user_id, agent_type, category_id, category_name, idempotency_key, request_id,
         agent_state, agent_dispatches, episode_dispatches, agent_dispatched_at, created_at, expires_at, next_check_at, lease_until, state, slot)
       select $1, $2, $3, $4, $5, $6::uuid, $7, $8, $16, $9, $10, $10, case when $10 > 0 then $11::timestamptz end, $11, $12, $13, $17, 'starting', s
-        from generate_series(1, $14::int) s
+        from (
+          select s from generate_series(1, least($14::int, (select count(*)::int from sessions where user_id = $4 and ended_at is null) + ${OFFERED})) s
+           where not exists (select 1 from sessions where user_id = $4 and slot = s and ended_at is null) order by s) free
        where $15::int = 0 or (select count(*) from sessions where user_id = $4 and created_at > $11::timestamptz - interval '1 minute' and end_reason is distinct from 'start_failed') < $15
        order by s
       on conflict do nothing
@@ -110,10 +116,10 @@ export function createSessionStore ({ query }: Database): SessionStore {
 
     finishEnd: (id, checkNo, end, deadline) => one(`
       with ended as (
-        update sessions set state = 'ended', ended_at = $3, watch_until = $4, next_check_at = $5, lease_until = '-infinity'
+        update sessions set state = 'ended', ended_at = $3, watch_until = $4, next_check_at = case when finished_at is null then $5::timestamptz else $6 end, lease_until = '-infinity'
          where id = $1 and check_no = $2 and state = 'ending' returning *),
       ${endEvent}
-      select * from ended`, [id, checkNo, end.now, end.watch_until, end.next_check_at], deadline),
+      select * from ended`, [id, checkNo, end.now, end.watch_until, end.next_check_at, end.late], deadline),
 
     // Two statements and no lock between them: the write lands only on the row as it was read, else it is decided anew.
     change: (key, decide, sids = []) => inTurn('room_name' in key ? key.room_name : key.id, async () => {
@@ -153,7 +159,7 @@ export function createSessionStore ({ query }: Database): SessionStore {
          and ($4::timestamptz is null or created_at >= $4) and ($5::timestamptz is null or created_at < $5)
          and ($6::timestamptz is null or (created_at, id) < ($6, $7::uuid))
        order by created_at desc, id desc limit $8`,
-    [filter.userId ?? null, filter.mode ?? null, filter.state ?? null, filter.from ?? null, filter.to ?? null, filter.after?.created_at ?? null, filter.after?.id ?? null, filter.limit], deadline),
+    [filter.userId ?? null, filter.mode ?? null, filter.state ?? null, filter.from ?? null, filter.to ?? null, filter.after?.created_at ?? null, filter.after?.id ?? null, filter.limit], deadline, false),
 
     eventsOf: (sessionId, { before, limit }, deadline) => query(`
       select id, at, type, actor, data from (

@@ -5,6 +5,7 @@ import type { Rooms } from './rooms.ts'
 
 const LIMIT = 1000 // ms that the boot waits for the answer
 const AGAIN = 10_000 // ms until a server that could not be asked is asked again
+const ANEW = 60_000 // ms until it is asked anew: it may have been restarted with another configuration
 
 export interface AutoCreateDependencies { livekit: Pick<Rooms, 'autoCreates'>, clock: Clock, log: Log }
 
@@ -14,14 +15,17 @@ export function createAutoCreate ({ livekit, clock, log }: AutoCreateDependencie
   let timer: NodeJS.Timeout | undefined
 
   return {
-    /** Asks now, and goes on asking in the background while LiveKit cannot be asked. */
+    /** Asks now, and goes on asking in the background. */
     async find (): Promise<void> {
+      let wait = ANEW
       try {
+        const before = known
         known = await livekit.autoCreates(clock.elapsed() + LIMIT)
-        if (known) log.warn({}, 'this LiveKit server has room.auto_create on: whoever holds a token of an ended session can enter for a moment. Turn it off on a server of your own.')
+        if (known && !before) log.warn({}, 'this LiveKit server has room.auto_create on: whoever holds a token of an ended session can enter for a moment. Turn it off on a server of your own.')
       } catch {
-        timer = setTimeout(() => this.find(), AGAIN).unref()
+        wait = AGAIN
       }
+      timer = setTimeout(() => this.find(), wait).unref()
     },
     isOn: () => known ?? true,
     stop () {

@@ -4,7 +4,7 @@ import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { roomLimits } from './modes.ts'
 import { observe, whyGone, type Report } from './presence.ts'
 import type { LiveKitEvent, Rooms } from './rooms.ts'
-import type { Session, SessionStore } from './store.ts'
+import type { Session, SessionStore, Stay } from './store.ts'
 import type { EndReason } from './vocabulary.ts'
 
 /** How long an end may take before another may take it over, ms: a request's deadline and some more. */
@@ -16,6 +16,11 @@ const REFRESHED_TOKEN_LIFE = 11 * 60_000
  * with auto_create off, and LiveKit may not list it for 5 s; it goes on trying to join for 16 s, and to create a room for 40 s.
  */
 const LOOKS_AFTER_END = [1000, 2000, 4000, 6000, 10_000, 16_000, 40_000]
+/**
+ * And when LiveKit said itself that the room is finished, so its webhooks come: then one look, for the one that would have told of a
+ * room that came back, should it be lost.
+ */
+const LATE_LOOK = 16_000
 
 const understood = new Set(['room_started', 'room_finished', 'participant_joined', 'participant_left'])
 
@@ -23,12 +28,16 @@ export interface LifecycleDependencies {
   store: SessionStore
   livekit: Pick<Rooms, 'deleteRoom'>
   clock: Clock
+  /** Seconds until an agent counts as missing. */
+  agentTimeout: number
+  /** Told of each agent that came to a room. */
+  onAgent?: (roomName: string) => void
   /** Tells the reconciler that a session is due now. */
   wake?: () => void
   metrics?: SessionMetrics
 }
 
-export function createLifecycle ({ store, livekit, clock, wake = () => {}, metrics = noMetrics }: LifecycleDependencies) {
+export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent = () => {}, wake = () => {}, metrics = noMetrics }: LifecycleDependencies) {
   const now = () => new Date(clock.now())
   const later = (ms: number) => new Date(clock.now() + ms)
 
@@ -49,7 +58,7 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
         await store.release([{ id: ending.id, check_no: ending.check_no, next_check_at: later(1000) }]).then(wake, () => {})
         throw error
       }
-      const over = await store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending, now()), next_check_at: lookAfterEnd(now(), now()) ?? null }, deadline)
+      const over = await store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending, now()), next_check_at: lookAfterEnd({ ended_at: now(), finished_at: null }, now())!, late: later(LATE_LOOK) }, deadline)
       if (over) metrics.ended(over)
       return over
     },
@@ -60,7 +69,7 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
      * @returns the ended session; undefined when it is another's to decide on
      */
     async abandon (session: Pick<Session, 'id' | 'check_no' | 'expires_at'>, roomMayExist: boolean, deadline?: number): Promise<Session | undefined> {
-      const over = await store.failStart(session.id, session.check_no, { now: now(), watch_until: watchUntil(session, now()), next_check_at: roomMayExist ? lookAfterEnd(now(), now())! : null }, deadline)
+      const over = await store.failStart(session.id, session.check_no, { now: now(), watch_until: watchUntil(session, now()), next_check_at: roomMayExist ? lookAfterEnd({ ended_at: now(), finished_at: null }, now())! : null }, deadline)
       if (!over) return undefined
       metrics.ended(over)
       if (roomMayExist) await livekit.deleteRoom(over.room_name, deadline).catch(() => {})
@@ -68,11 +77,11 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
     },
 
     /** A room that LiveKit does not have any more although nobody here ended it: the session is over, for the reason its stays tell. */
-    async bury (session: Session, reason?: EndReason): Promise<Session | undefined> {
+    async bury (session: Session): Promise<Session | undefined> {
       const over = await store.change({ id: session.id, check_no: session.check_no }, (current, stays) => {
         if (current.state !== 'live') return undefined
         const timedOut = clock.now() >= current.created_at.getTime() + roomLimits.emptyTimeout * 1000
-        return ended(current, reason ?? whyGone(stays) ?? (timedOut ? 'idle' : 'lost'), 'service')
+        return ended(current, whyGone(stays) ?? (timedOut ? 'idle' : 'lost'), 'service')
       })
       if (over) metrics.reported(session, over)
       return over
@@ -88,39 +97,73 @@ export function createLifecycle ({ store, livekit, clock, wake = () => {}, metri
       let before: Session | undefined
       const session = await store.change({ room_name: event.roomName }, (current, stays) => {
         before = current
-        const due = { next_check_at: now() }
         switch (event.type) {
           case 'participant_joined':
           case 'participant_left': {
             if (!event.participant) return undefined
             const change = observe(current, stays, reportOf(event), now())
-            const becomesDue = asksForALook(current, event) && !(current.next_check_at && current.next_check_at <= now())
-            if (change.stays!.length === 0 && !becomesDue) return undefined // told before
-            return { ...change, session: { ...change.session, ...(becomesDue ? due : {}) } }
+            const changed = { ...current, ...change.session }
+            const look = nextLook(changed, stays, change.stays!, event)
+            const sooner = !look || (current.next_check_at && current.next_check_at <= look) ? undefined : current.state === 'ended' ? cameBack() : { next_check_at: look }
+            if (change.stays!.length === 0 && !sooner) return undefined // told before
+            return { ...change, session: { ...change.session, ...sooner } }
           }
           case 'room_started':
             // A room of a session that is over: somebody came in with an old token (D1).
-            return current.state === 'ended' ? { session: due } : undefined
+            return current.state === 'ended' ? { session: cameBack() } : undefined
           case 'room_finished':
             if (event.roomSid !== current.room_sid) return undefined
             if (current.state === 'live') return ended(current, whyGone(stays) ?? 'idle', 'livekit', event.id)
-            return current.state === 'ending' ? { session: due } : undefined
+            if (current.finished_at) return undefined
+            return { session: { finished_at: event.at, ...(isToBeLookedAtLater(current) && { next_check_at: lookAfterEnd({ ended_at: current.ended_at!, finished_at: event.at }, now()) ?? null }) } }
           default:
             return undefined
         }
       }, event.participant ? [event.participant.sid] : [])
       if (session) {
         metrics.reported(before!, session)
-        wake()
+        if (session.next_check_at && session.next_check_at <= now()) wake()
+        if (event.type === 'participant_joined' && event.participant?.kind === 'AGENT') onAgent(event.roomName)
       }
       return session ? 'applied' : 'unknown_room'
     }
   }
 
+  /**
+   * When who came or went is a reason to look at the room. A start is nobody else's while its starter lives, an end is on its way, and
+   * whoever went with the room is told of by the end of the room. What comes as it should needs no look at all.
+   */
+  function nextLook (session: Session, known: Stay[], changed: Stay[], { type, participant }: LiveKitEvent): Date | undefined {
+    if (session.state === 'ended') return type === 'participant_joined' ? now() : undefined // with an old token (D1)
+    if (session.state !== 'live') return undefined
+    const isAgent = participant!.kind === 'AGENT'
+    if (type === 'participant_left') return isAgent && !participant!.wentWithRoom ? now() : undefined
+    const stays = [...known.filter((stay) => changed.every(({ sid }) => sid !== stay.sid)), ...changed]
+    const agents = stays.filter((stay) => stay.kind === 'AGENT' && !stay.left_at).length
+    if (agents > 1) return now()
+    return agents === 0 && !isAgent && session.agent_state !== 'none' ? soonest(session) : undefined
+  }
+
+  /** A room that came back after its end is looked at now, and again at all the times at which LiveKit may show it. */
+  function cameBack () {
+    return { next_check_at: now(), finished_at: null }
+  }
+
+  /** Whether the usual looks after an end are still to come; one that was asked for is not put off. */
+  function isToBeLookedAtLater ({ state, next_check_at: next }: Session): boolean {
+    return state === 'ended' && next !== null && next > now()
+  }
+
+  /** An agent that was lost before the user came is sent for now; one that is on its way is missed when its time is over. */
+  function soonest (session: Session): Date {
+    return session.agent_state === 'dispatched' ? later(agentTimeout * 1000) : now()
+  }
+
   function ended (session: Session, reason: EndReason, by: string, livekitId?: string) {
     const at = now()
+    const finished = livekitId ? at : null
     return {
-      session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, watch_until: watchUntil(session, at), next_check_at: lookAfterEnd(at, at) ?? null },
+      session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, finished_at: finished, watch_until: watchUntil(session, at), next_check_at: lookAfterEnd({ ended_at: at, finished_at: finished }, at) ?? null },
       events: [{ at, type: 'session.ended' as const, actor: by, data: { reason }, livekit_id: livekitId }]
     }
   }
@@ -131,23 +174,14 @@ export function watchUntil (session: Pick<Session, 'expires_at'>, now: Date): Da
   return new Date(Math.max(session.expires_at.getTime() + 60_000, now.getTime() + REFRESHED_TOKEN_LIFE))
 }
 
-/** The next look at the room of a session that ended at `endedAt`; undefined when all have been. */
-export function lookAfterEnd (endedAt: Date, now: Date): Date | undefined {
+/** The next look at the room of a session that has ended; undefined when all have been. */
+export function lookAfterEnd ({ ended_at: endedAt, finished_at: finishedAt }: Pick<Session, 'finished_at'> & { ended_at: Date }, now: Date): Date | undefined {
   const passed = now.getTime() - endedAt.getTime()
-  const next = LOOKS_AFTER_END.find((ms) => ms > passed)
+  const next = (finishedAt ? [LATE_LOOK] : LOOKS_AFTER_END).find((ms) => ms > passed)
   return next === undefined ? undefined : new Date(endedAt.getTime() + next)
 }
 
 export type Lifecycle = ReturnType<typeof createLifecycle>
-
-/**
- * Whether who came or went is a reason to look at the room now. A start is nobody else's while its starter lives, an end is on its way;
- * whoever went with the room is told of by the end of the room.
- */
-function asksForALook ({ state }: Session, { type, participant }: LiveKitEvent): boolean {
-  if (state === 'ended') return type === 'participant_joined'
-  return state === 'live' && !(type === 'participant_left' && participant!.wentWithRoom)
-}
 
 function reportOf (event: LiveKitEvent): Report {
   const participant = event.participant!

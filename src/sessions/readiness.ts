@@ -10,7 +10,7 @@ const LIMIT = 2000
 
 export interface ReadinessDependencies {
   store: Pick<SessionStore, 'ping'>
-  livekit: Pick<Rooms, 'findRooms'>
+  livekit: Pick<Rooms, 'listParticipants'>
   clock: Clock
 }
 
@@ -31,7 +31,7 @@ export function createReadiness ({ store, livekit, clock }: ReadinessDependencie
   async function look (): Promise<Ready> {
     const [database, room] = await Promise.all([
       works(store.ping()),
-      works(livekit.findRooms(['readiness'], clock.elapsed() + LIMIT))
+      works(livekit.listParticipants('readiness', clock.elapsed() + LIMIT))
     ])
     return { status: database === 'ok' && room === 'ok' ? 'ready' : 'not ready', database, livekit: room }
   }

@@ -12,7 +12,7 @@ import { watchAgent, type WatchdogLimits } from './watchdog.ts'
 
 /** Sessions of one round; those of the next wait for no timer. */
 const BATCH = 500
-/** ListParticipants in flight at once, and names in one ListRooms (both measured: livekit.md section 4). */
+/** Calls in flight at once, and rooms that are asked for together (both measured: livekit.md section 4). */
 const IN_FLIGHT = 50
 const NAMES = 100
 /** How long a look may take before another replica may take the row, ms. */
@@ -64,7 +64,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
   async function answers (): Promise<boolean> {
     if (awaySince === undefined) return true
     try {
-      await livekit.findRooms(['is-anybody-there'])
+      await livekit.listParticipants('is-anybody-there')
       awaySince = undefined
       return true
     } catch {
@@ -72,7 +72,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
     }
   }
 
-  /** One round: ListParticipants for the live ones, ListRooms for what came back empty, then a verdict each. */
+  /** One round: ListParticipants for the live ones, and for what came back empty whether the room stands, then a verdict each. */
   async function lookAt (sessions: Session[], result: PassResult) {
     const looks: Look[] = []
     const release = (session: Session, at: Date | null) => looks.push({ id: session.id, check_no: session.check_no, next_check_at: at })
@@ -106,14 +106,15 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
       }
     }))
     await each(chunks(empty, NAMES), IN_FLIGHT, async (batch) => {
-      let rooms: Map<string, string>
+      let standing: Set<string>
       try {
-        rooms = await livekit.findRooms(batch.map((session) => session.room_name))
+        // Of a session that is over, no room of that name may stand.
+        standing = await livekit.standing(batch.map((session) => ({ name: session.room_name, sid: session.state === 'ended' ? null : session.room_sid })))
       } catch {
         for (const session of batch) postpone(session)
         return
       }
-      await each(batch, IN_FLIGHT, (session) => attempt(session, () => judge(session, rooms.get(session.room_name), release, correct)))
+      await each(batch, IN_FLIGHT, (session) => attempt(session, () => judge(session, standing.has(session.room_name), release, correct)))
     })
     await store.release(looks)
   }
@@ -131,9 +132,9 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
   }
 
   /** Nobody is in the room of this live session, or it is an ended one: is the room there at all? */
-  async function judge (session: Session, sid: string | undefined, release: Release, correct: Correct) {
+  async function judge (session: Session, stands: boolean, release: Release, correct: Correct) {
     if (session.state === 'ended') {
-      if (sid) {
+      if (stands) {
         await livekit.deleteRoom(session.room_name)
         correct(session.end_reason === 'start_failed' ? 'start_failed' : 'revived')
         // Whoever was let in got a refreshed token: watch on until that is dead too.
@@ -141,18 +142,11 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
         return release(session, later(SOON))
       }
       const watched = revives() && session.watch_until && session.watch_until.getTime() > clock.now()
-      return release(session, lookAfterEnd(session.ended_at!, new Date(clock.now())) ?? (watched ? later(WATCH_INTERVAL) : null))
+      return release(session, lookAfterEnd({ ...session, ended_at: session.ended_at! }, new Date(clock.now())) ?? (watched ? later(WATCH_INTERVAL) : null))
     }
-    if (sid === undefined) {
-      const gone = await lifecycle.bury(session)
-      if (gone) correct(gone.end_reason!)
-    } else if (sid !== session.room_sid) {
-      // LiveKit lost the room and somebody revived its name: not the room of this session.
-      const gone = await lifecycle.bury(session, 'lost')
-      if (gone) correct('lost')
-    } else {
-      await attend(session, [], release, correct)
-    }
+    if (stands) return attend(session, [], release, correct)
+    const gone = await lifecycle.bury(session)
+    if (gone) correct(gone.end_reason!)
   }
 
   /** The room of a live session is there: keep the record, and see to the agent. */

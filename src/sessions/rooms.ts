@@ -61,10 +61,10 @@ export interface Rooms {
   createRoom: (spec: RoomSpec, deadline?: number) => Promise<{ sid: string }>
   /** Deletes the room; one that is not there is deleted. */
   deleteRoom: (name: string, deadline?: number) => Promise<void>
-  /** Who is in the room. A room that does not exist answers like an empty one: `findRooms` tells them apart. */
+  /** Who is in the room. A room that does not exist answers like an empty one: `standing` tells them apart. */
   listParticipants: (name: string, deadline?: number) => Promise<Participant[]>
-  /** Which of the named rooms exist, with their sids. */
-  findRooms: (names: string[], deadline?: number) => Promise<Map<string, string>>
+  /** Which of these rooms exist, by name: with a sid as that very room, without as any of that name. */
+  standing: (rooms: Array<{ name: string, sid: string | null }>, deadline?: number) => Promise<Set<string>>
   /** Sends a participant away; one that is not there is gone. */
   removeParticipant: (roomName: string, identity: string, deadline?: number) => Promise<void>
   /** Sends for an agent. Never repeated by itself: each call that LiveKit got brings one more. */
@@ -72,7 +72,7 @@ export interface Rooms {
   listDispatches: (roomName: string, deadline?: number) => Promise<Dispatch[]>
   deleteDispatch: (id: string, roomName: string, deadline?: number) => Promise<void>
   /** Signs a join token: this room, this identity, this grant. `ttl` in seconds. */
-  joinToken: (join: { roomName: string, identity: string, name: string, ttl: number, grant: JoinGrant }) => Promise<{ token: string, expiresAt: Date }>
+  joinToken: (join: { roomName: string, identity: string, name: string, ttl: number, grant: JoinGrant }) => { token: string, expiresAt: Date }
   /** Whether the server lets a token make its room anew (`room.auto_create`). */
   autoCreates: (deadline?: number) => Promise<boolean>
 }

@@ -1,6 +1,6 @@
 // The rules of a session, from the user's side: start, status, end and list what is one's own.
 import { randomUUID } from 'node:crypto'
-import { agentArrival } from './agent-arrival.ts'
+import type { AgentArrival } from './agent-arrival.ts'
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Category } from './categories.ts'
@@ -16,9 +16,10 @@ import type { AgentType, ModeName } from './vocabulary.ts'
 
 export interface SessionsDependencies {
   store: SessionStore
-  livekit: Pick<Rooms, 'createRoom' | 'deleteRoom' | 'listParticipants' | 'findRooms' | 'listDispatches' | 'joinToken'>
+  livekit: Pick<Rooms, 'createRoom' | 'deleteRoom' | 'listParticipants' | 'standing' | 'joinToken'>
   lifecycle: Lifecycle
   audit: Audit
+  agentArrival: Pick<AgentArrival, 'wait'>
   modes: Record<ModeName, Mode>
   clock: Clock
   limits: { sessionsPerUser: number, startsPerMinute: number, departureTimeout: number, reconcileInterval: number }
@@ -34,12 +35,14 @@ export interface StartRequest { agent_type?: AgentType, category?: Pick<Category
 
 /** How far the clocks of two replicas may be apart, ms: what the reconciler waits beyond the time that a start may take. */
 const CLOCK_SKEW = 5000
+/** How often a start looks for a place when others take it in the same moment. */
+const ATTEMPTS = 10
 /** What waiting for an agent leaves of a request's time, for the undo, ms (B6). */
 const LAST_SECOND = 1000
 /** What CreateRoom leaves of a request's time, for the undo, ms. */
 const UNDO_TIME = 500
 
-export function createSessions ({ store, livekit, lifecycle, audit, modes, clock, limits, livekitUrl, promptOf = async () => undefined, metrics = noMetrics }: SessionsDependencies) {
+export function createSessions ({ store, livekit, lifecycle, audit, agentArrival, modes, clock, limits, livekitUrl, promptOf = async () => undefined, metrics = noMetrics }: SessionsDependencies) {
   const later = (ms: number) => new Date(clock.now() + ms)
 
   return {
@@ -49,7 +52,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, modes, clock
      */
     async start (call: Call, modeName: ModeName, request: StartRequest, idempotencyKey?: string) {
       const mode = modes[modeName]
-      for (let attempt = 1; ; attempt++) {
+      for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
         const id = randomUUID()
         const claimed = await store.claim({
           id,
@@ -75,8 +78,9 @@ export function createSessions ({ store, livekit, lifecycle, audit, modes, clock
 
         const before = idempotencyKey && await store.byKey(call.user.id, idempotencyKey, call.deadline)
         if (before) return replay(call, mode, before, request)
-        await refuse(call, attempt > 2)
+        await refuse(call)
       }
+      throw retryAfter(new TooManyStarts(), 1)
     },
 
     /** What LiveKit knows of the session's room (A4). A room that is gone ends the session. */
@@ -114,11 +118,11 @@ export function createSessions ({ store, livekit, lifecycle, audit, modes, clock
     async active (call: Call, modeName: ModeName) {
       const mine = await store.liveOf(call.user.id, modeName, call.deadline)
       const rooms = await Promise.all(mine.map(async (session) => ({ session, participants: await livekit.listParticipants(session.room_name, call.deadline) })))
-      const empty = rooms.filter(({ participants }) => participants.length === 0).map(({ session }) => session.room_name)
-      const existing = await livekit.findRooms(empty, call.deadline)
+      const empty = rooms.filter(({ participants }) => participants.length === 0).map(({ session }) => roomOf(session))
+      const standing = await livekit.standing(empty, call.deadline)
       const sessions = []
       for (const { session, participants } of rooms) {
-        const isThere = participants.length > 0 || existing.get(session.room_name) === session.room_sid
+        const isThere = participants.length > 0 || standing.has(session.room_name)
         if (isThere) sessions.push({ ...session, counselor_category: session.category_name, participants: present(participants).length })
         else await lifecycle.bury(session)
       }
@@ -183,13 +187,13 @@ export function createSessions ({ store, livekit, lifecycle, audit, modes, clock
 
   /** Says yes only when the agent is on its way (B6). */
   async function awaitAgent (session: Session, until: number) {
-    const arrival = await agentArrival(livekit, clock, session.room_name, until)
+    const arrival = await agentArrival.wait(session.room_name, until)
     if (arrival !== 'there') throw new AgentDidNotCome({ cause: new Error(arrival === 'failed' ? 'its avatar failed' : 'no worker took the dispatch') })
   }
 
-  async function issue (call: Call, mode: Mode, session: Session, replayed: boolean) {
+  function issue (call: Call, mode: Mode, session: Session, replayed: boolean) {
     const ttl = Math.min(mode.tokenTtl, Math.floor((session.expires_at.getTime() - clock.now()) / 1000))
-    const { token, expiresAt } = await livekit.joinToken({ roomName: session.room_name, identity: session.user_id, name: mode.participantName(call.user), ttl, grant: mode.grant })
+    const { token, expiresAt } = livekit.joinToken({ roomName: session.room_name, identity: session.user_id, name: mode.participantName(call.user), ttl, grant: mode.grant })
     return { session, token, livekit_url: livekitUrl, expires_at: expiresAt, replayed }
   }
 
@@ -209,15 +213,15 @@ export function createSessions ({ store, livekit, lifecycle, audit, modes, clock
     }
   }
 
-  /** Why a start found no place. `final`: it was tried again already, so the limit is what it must be. */
-  async function refuse (call: Call, final: boolean) {
+  /** Says why a start found no place; nothing when there is one now: others took those it was offered, or a start failed meanwhile. */
+  async function refuse (call: Call) {
     const { live, recent, oldest } = await store.usage(call.user.id, later(0), call.deadline)
     const { sessionsPerUser, startsPerMinute } = limits
     if (startsPerMinute > 0 && recent >= startsPerMinute) {
       await audit.denied(call, undefined, { reason: 'too_many_starts' })
       throw retryAfter(new TooManyStarts(), Math.max(1, Math.ceil((oldest!.getTime() + 60_000 - clock.now()) / 1000)), { limit: startsPerMinute })
     }
-    if (live >= sessionsPerUser || final) {
+    if (live >= sessionsPerUser) {
       await audit.denied(call, undefined, { reason: 'too_many_sessions' })
       throw retryAfter(new TooManySessions(), 60, { limit: sessionsPerUser })
     }
@@ -239,12 +243,14 @@ export function createSessions ({ store, livekit, lifecycle, audit, modes, clock
   async function participantsOf (call: Call, session: Session): Promise<Participant[] | undefined> {
     const participants = await livekit.listParticipants(session.room_name, call.deadline)
     if (participants.length > 0) return participants
-    const rooms = await livekit.findRooms([session.room_name], call.deadline)
-    if (rooms.get(session.room_name) === session.room_sid) return participants
+    const standing = await livekit.standing([roomOf(session)], call.deadline)
+    if (standing.has(session.room_name)) return participants
     await lifecycle.bury(session)
     return undefined
   }
 }
+
+const roomOf = (session: Session) => ({ name: session.room_name, sid: session.room_sid })
 
 /** Whether a CreateRoom that failed may have been carried out all the same. */
 function mayExist (error: unknown): boolean {

@@ -28,6 +28,8 @@ export interface Session {
   created_at: Date
   expires_at: Date
   ended_at: Date | null
+  /** When LiveKit said that the room is finished. */
+  finished_at: Date | null
   watch_until: Date | null
   next_check_at: Date | null
   /** Fences the writes of a start, an end or a look: whoever takes the row over raises it, and what was begun before lands no more. */
@@ -111,8 +113,8 @@ export interface SessionStore {
   liveOf: (userId: string, mode: ModeName, deadline?: number) => Promise<Session[]>
   /** starting, live, or an ending that is abandoned or held by the look `holding` -> ending, under a lease until `lease_until`. */
   beginEnd: (id: string, end: { reason: EndReason, by: string, now: Date, lease_until: Date, holding?: number }, deadline?: number) => Promise<Session | undefined>
-  /** ending -> ended, if this is still the end that `beginEnd` began. */
-  finishEnd: (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null }, deadline?: number) => Promise<Session | undefined>
+  /** ending -> ended, if this is still the end that `beginEnd` began. The next look is `late` when LiveKit has said that the room is finished. */
+  finishEnd: (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null, late: Date | null }, deadline?: number) => Promise<Session | undefined>
   /**
    * Lets `decide` look at the session and its stays (the latest ones, and those of `sids`), and writes what it decides.
    * When the session changed meanwhile, it is decided anew: `decide` must have no effects.

@@ -2,9 +2,10 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { AccessToken, TokenVerifier } from 'livekit-server-sdk'
+import fc from 'fast-check'
+import { AccessToken, TokenVerifier, TrackSource } from 'livekit-server-sdk'
 import t, { type Test } from 'tap'
-import { createServiceTokens } from '../../plugins/livekit/service-token.ts'
+import { createTokens } from '../../plugins/livekit/tokens.ts'
 import { createTransport } from '../../plugins/livekit/transport.ts'
 
 /** A transport to a server that answers as told. */
@@ -100,7 +101,7 @@ t.test('a closed transport refuses at once', async (t) => {
 
 t.test('the service\'s own tokens', async (t) => {
   const [key, secret] = ['APIkey', 'c0ffee00c0ffee00c0ffee00c0ffee00']
-  const authHeader = createServiceTokens(key, secret)
+  const { authHeader, join } = createTokens(key, secret)
   const claims = async (header: Record<string, string>) => new TokenVerifier(key, secret).verify(header.Authorization!.slice('Bearer '.length))
 
   t.test('are what the SDK would sign', async (t) => {
@@ -110,6 +111,22 @@ t.test('the service\'s own tokens', async (t) => {
     const ours = await claims(await authHeader({ roomAdmin: true, room: 'a' }))
     t.match(ours, theirs)
     t.equal(ours.exp! - ours.nbf!, exp! - nbf!)
+  })
+
+  t.test('and so are join tokens, for any identity, name and grant', async (t) => {
+    const grants = fc.record({ canPublish: fc.boolean(), canSubscribe: fc.boolean(), canPublishData: fc.boolean(), canPublishSources: fc.constantFrom<Array<'microphone' | 'camera'> | undefined>(undefined, ['microphone'], ['microphone', 'camera']) })
+    await fc.assert(fc.asyncProperty(fc.string({ minLength: 1 }), fc.string({ minLength: 1, unit: 'grapheme' }), fc.string({ minLength: 1 }), fc.integer({ min: 60, max: 604_800 }), grants, async (identity, name, room, ttl, grant) => {
+      const { canPublishSources, ...rest } = grant
+      const sdk = new AccessToken(key, secret, { identity, name, ttl })
+      sdk.addGrant({ roomJoin: true, room, ...rest, ...(canPublishSources && { canPublishSources: canPublishSources.map((source) => ({ microphone: TrackSource.MICROPHONE, camera: TrackSource.CAMERA })[source]) }) })
+      const { token, expiresAt } = join({ roomName: room, identity, name, ttl, grant })
+      const verifier = new TokenVerifier(key, secret)
+      const [ours, theirs] = [await verifier.verify(token), await verifier.verify(await sdk.toJwt())]
+      t.equal(expiresAt.getTime(), ours.exp! * 1000)
+      t.equal(ours.exp! - ours.nbf!, ttl)
+      for (const claims of [ours, theirs]) { delete claims.exp; delete claims.nbf }
+      t.same(JSON.parse(JSON.stringify(ours)), JSON.parse(JSON.stringify(theirs)))
+    }), { numRuns: 100 })
   })
 
   t.test('allow one room, or share one token', async (t) => {

@@ -25,7 +25,7 @@ const checkNo = fc.nat(3)
 const end = fc.record({ now: at, watch_until: at, next_check_at: fc.option(at) })
 const stay = fc.record({ sid: fc.constantFrom('PA_1', 'PA_2'), identity: user, kind: fc.constantFrom('STANDARD', 'AGENT'), joined_at: fc.option(at), left_at: fc.option(at), left_told: fc.boolean(), with_room: fc.boolean(), hung_up: fc.boolean() })
 const change: fc.Arbitrary<Change | undefined> = fc.option(fc.record({
-  session: fc.record({ agent_state: fc.constantFrom('joined' as const, 'left' as const), next_check_at: at, seen_sids: fc.constantFrom('', 'PA_1') }, { requiredKeys: [] }),
+  session: fc.record({ agent_state: fc.constantFrom('joined' as const, 'left' as const), next_check_at: at, finished_at: at, seen_sids: fc.constantFrom('', 'PA_1') }, { requiredKeys: [] }),
   stays: fc.uniqueArray(stay, { maxLength: 2, selector: ({ sid }) => sid }),
   events: fc.array(fc.record({ at, type: fc.constant('agent.joined' as const), actor: fc.constant('livekit'), data: fc.constant({ identity: 'agent' }), livekit_id: fc.constantFrom(undefined, 'EV_1', 'EV_2') }), { maxLength: 2 })
 }, { requiredKeys: [] }), { nil: undefined })
@@ -59,7 +59,7 @@ const statements = fc.oneof(
   statement('takeOver', [id, at], (store, id, now) => store.takeOver(id, { now, lease_until: new Date(now.getTime() + 7000), next_check_at: now })),
   statement('failStart', [id, checkNo, end], (store, id, no, end) => store.failStart(id, no, end)),
   { weight: 2, arbitrary: statement('beginEnd', [id, at, fc.option(checkNo, { nil: undefined })], (store, id, now, holding) => store.beginEnd(id, { reason: 'user', by: 'user:alice', now, lease_until: new Date(now.getTime() + 10_000), holding })) },
-  { weight: 2, arbitrary: statement('finishEnd', [id, checkNo, end], (store, id, no, end) => store.finishEnd(id, no, end)) },
+  { weight: 2, arbitrary: statement('finishEnd', [id, checkNo, end], (store, id, no, end) => store.finishEnd(id, no, { ...end, late: end.watch_until })) },
   { weight: 2, arbitrary: statement('change', [id, change], (store, id, change) => store.change({ room_name: `room-${id}` }, () => change)) },
   statement('change of a look', [id, checkNo, change], (store, id, no, change) => store.change({ id, check_no: no }, () => change)),
   statement('stays', [id], async (store, id) => {
