@@ -10,8 +10,8 @@ import type { Session, SessionStore } from './store.ts'
 import type { ModeName } from './vocabulary.ts'
 import { watchAgent, type WatchdogLimits } from './watchdog.ts'
 
-/** Sessions of one round; those of the next wait for no timer. */
-const BATCH = 500
+/** Sessions of one round, so that its statements take a few ms; those of the next wait for no timer. */
+const BATCH = 100
 /** Calls in flight at once, and rooms that are asked for together (both measured: livekit.md section 4). */
 const IN_FLIGHT = 50
 const NAMES = 100
