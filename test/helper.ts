@@ -1,19 +1,15 @@
 // What the tests stand on: the real app, a database of its own, a LiveKit of its own, users with real tokens.
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from 'fastify'
 import { AccessToken, RoomServiceClient } from 'livekit-server-sdk'
 import pg from 'pg'
-import pino from 'pino'
 import type { Test } from 'tap'
 import { startAnyLiveKit, type AnyLiveKit } from '../dev/livekit/any-livekit.ts'
 import { freeTcpPort, type LiveKitOptions } from '../dev/livekit/livekit.ts'
 import { disposeParticipants } from '../dev/livekit/participant.ts'
+import { startPostgres } from '../dev/postgres.ts'
 import configPlugin, { type Config } from '../plugins/config.ts'
-import { startEmbeddedPostgres } from '../plugins/database/embedded.ts'
 import { buildApp } from '../src/app.ts'
 import type { Clock } from '../src/sessions/clock.ts'
 import { createModes } from '../src/sessions/modes.ts'
@@ -63,14 +59,13 @@ export async function livekitFor (t: Test, options: LiveKitOptions & { agents?: 
   return server
 }
 
-/** An empty database, dropped after the test: on TEST_DATABASE_URL's server, or on an embedded one of this file's own. */
+/** An empty database, dropped after the test: on TEST_DATABASE_URL's server, or on one of this file's own. */
 export async function databaseFor (t: Test): Promise<string> {
   let server = process.env.TEST_DATABASE_URL
   if (!server) {
-    const folder = await mkdtemp(join(tmpdir(), 'sessions-test-'))
-    const embedded = await startEmbeddedPostgres(folder, pino({ level: 'silent' }))
-    t.teardown(async () => { await embedded.stop(); await rm(folder, { recursive: true }) })
-    server = embedded.url
+    const postgres = await startPostgres()
+    t.teardown(() => postgres.stop())
+    server = postgres.url
   }
   const name = `test_${randomBytes(8).toString('hex')}`
   const admin = new pg.Client({ connectionString: server })

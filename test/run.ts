@@ -5,9 +5,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import pino from 'pino'
 import { findLiveKit } from '../dev/livekit/livekit.ts'
-import { startEmbeddedPostgres } from '../plugins/database/embedded.ts'
+import { startPostgres } from '../dev/postgres.ts'
 
 const LINES = 95 // % of lines that have to be covered when all tests run
 const files = process.argv.slice(2)
@@ -26,7 +25,7 @@ if (env.LIVEKIT_EMULATOR !== '1') {
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'sessions-tests-'))
-const postgres = env.TEST_DATABASE_URL ? undefined : await startEmbeddedPostgres(folder, pino({ level: 'silent' }))
+const postgres = env.TEST_DATABASE_URL ? undefined : await startPostgres()
 env.TEST_DATABASE_URL ??= postgres!.url
 
 let failed = true

@@ -11,6 +11,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
+import { guard } from '../guard.ts'
 import { buildLiveKit, type Log } from './build-livekit.ts'
 
 /** The version this project is tested with, and the one that is built. */
@@ -180,10 +181,7 @@ interface Running {
   kill: () => Promise<void>
 }
 
-/**
- * Runs a program that cannot outlive us: a shell beside it waits for our end of a pipe, and when that closes without a word it kills
- * the program and removes its folder. That also works when we are killed ourselves. Both have a session of their own, so that Ctrl-C reaches us alone and we stop things in order.
- */
+/** Runs the server in a session of its own, so that Ctrl-C reaches us alone and we stop things in order. */
 function run (binary: string, args: string[], folder: string, onLine: (line: string) => void): Running {
   const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   createInterface({ input: child.stdout }).on('line', onLine)
@@ -193,14 +191,7 @@ function run (binary: string, args: string[], folder: string, onLine: (line: str
     child.once('error', (error) => { onLine(String(error)); over = true; resolve() })
     child.once('exit', () => { over = true; resolve() })
   })
-  if (child.pid !== undefined) {
-    const script = 'read -r word || { kill -9 "$1"; rm -rf "$2"; }'
-    const guard = spawn('sh', ['-c', script, 'sh', String(child.pid), folder], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
-    guard.once('error', () => {})
-    guard.stdin.once('error', () => {})
-    guard.unref()
-    exited.then(() => guard.stdin.end('over\n'))
-  }
+  if (child.pid !== undefined) guard(child, folder)
   return { child, exited, ended: () => over, kill: () => { child.kill('SIGKILL'); return exited } }
 }
 

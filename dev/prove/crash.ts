@@ -1,16 +1,11 @@
 // `npm run prove:crash`: the service killed 10 times at each point of a start and of an end, on a real LiveKit and a real PostgreSQL.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
-import pino from 'pino'
-import { startEmbeddedPostgres } from '../../plugins/database/embedded.ts'
 import { crashAt, crashPoints } from '../faults/crash.ts'
 import { startLiveKit } from '../livekit/livekit.ts'
+import { startPostgres } from '../postgres.ts'
 
 const TIMES = 10
-const folder = await mkdtemp(join(tmpdir(), 'prove-crash-'))
-const postgres = await startEmbeddedPostgres(folder, pino({ level: 'silent' }))
+const postgres = await startPostgres()
 const livekit = await startLiveKit({ log: console.log })
 let wrong = 0
 try {
@@ -26,6 +21,5 @@ try {
 } finally {
   await livekit.stop()
   await postgres.stop()
-  await rm(folder, { recursive: true })
 }
 process.exit(wrong === 0 ? 0 : 1)

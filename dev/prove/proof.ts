@@ -1,14 +1,10 @@
 // What the `npm run prove:<name>` scripts share: a neighbourhood of real parts, and a list of claims with figures.
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { RoomServiceClient } from 'livekit-server-sdk'
 import pg from 'pg'
-import pino from 'pino'
-import { startEmbeddedPostgres } from '../../plugins/database/embedded.ts'
 import { freeTcpPort, startLiveKit, type LiveKitOptions } from '../livekit/livekit.ts'
 import { disposeParticipants } from '../livekit/participant.ts'
+import { startPostgres } from '../postgres.ts'
 import { startService, type Service } from './service.ts'
 import { startTestWorker, type Behaviour } from '../livekit/test-worker.ts'
 import { signUserToken } from '../demo/token.ts'
@@ -38,9 +34,8 @@ export const seconds = (ms: number) => `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 
 
 /** A PostgreSQL of its own, empty. */
 export async function startDatabase () {
-  const folder = await mkdtemp(join(tmpdir(), 'prove-'))
-  const postgres = await startEmbeddedPostgres(folder, pino({ level: 'silent' }))
-  closers.unshift(async () => { await postgres.stop(); await rm(folder, { recursive: true, force: true }) })
+  const postgres = await startPostgres()
+  closers.unshift(() => postgres.stop())
   return postgres.url
 }
 
