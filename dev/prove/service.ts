@@ -13,18 +13,21 @@ export type Service = Awaited<ReturnType<typeof startService>>
 
 /**
  * Starts the service, from its source or as it was built, with the given environment and nothing else, and resolves once it is ready.
+ * @param options.checkout another one than this to run its source in
  * @param options.descriptors how many files and connections it may have open; as many as we when not given
  * @param options.flags of Node, for instance to profile it
+ * @param options.killed kills it, also before it is ready
  * @throws with what it printed when it exits or is not ready within 15 s
  */
-export async function startService (env: NodeJS.ProcessEnv, options: { descriptors?: number, built?: boolean, flags?: string[] } = {}) {
+export async function startService (env: NodeJS.ProcessEnv, options: { checkout?: string, descriptors?: number, built?: boolean, flags?: string[], killed?: AbortSignal } = {}) {
   const port = Number(env.PORT) || await freeTcpPort()
   const url = `http://127.0.0.1:${port}`
   let printed = ''
   const began = performance.now()
-  const command = [process.execPath, ...options.flags ?? [], ...(options.built ? [built] : ['--import=tsx', source])]
+  const command = [process.execPath, ...options.flags ?? [], ...(options.built ? [built] : ['--import=tsx', options.checkout ? 'src/server.ts' : source])]
   const [program = '', ...args] = options.descriptors ? ['/bin/sh', '-c', `ulimit -n ${options.descriptors} && exec "$0" "$@"`, ...command] : command
-  const child = spawn(program, args, { env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(program, args, { cwd: options.checkout, env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: String(port), ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  options.killed?.addEventListener('abort', () => child.kill('SIGKILL'))
   const gone = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
   child.stdout.on('data', (chunk) => { printed += chunk })
   child.stderr.on('data', (chunk) => { printed += chunk })
@@ -33,7 +36,7 @@ export async function startService (env: NodeJS.ProcessEnv, options: { descripto
   gone.then(() => process.off('exit', endWithUs))
 
   for (;;) {
-    if (child.exitCode !== null) throw new Error(`The service ended with ${child.exitCode}:\n${printed}`)
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`The service ended with ${child.exitCode ?? child.signalCode}:\n${printed}`)
     if (performance.now() - began > READY_WITHIN) {
       child.kill('SIGKILL')
       throw new Error(`The service was not ready within ${READY_WITHIN} ms:\n${printed}`)

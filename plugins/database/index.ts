@@ -1,7 +1,7 @@
 // PostgreSQL, given or of our own: opens it, brings the schema up to date, offers the stores, closes it.
 import fp from 'fastify-plugin'
 import { createCategoryStore } from './category-store.ts'
-import { startEmbeddedPostgres } from './embedded.ts'
+import { startEmbeddedPostgres } from './embedded/server.ts'
 import { migrate } from './migrate.ts'
 import { openDatabase } from './query.ts'
 import { createSessionStore } from './session-store.ts'
