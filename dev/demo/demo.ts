@@ -1,6 +1,6 @@
 // `npm run demo`: LiveKit, the service and its database on this machine, and a walk through the life of a voice session.
 import { randomBytes } from 'node:crypto'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { tmpdir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,7 +10,8 @@ import { startEchoAgent } from './agents.ts'
 import { startAnyLiveKit } from '../livekit/any-livekit.ts'
 import { freeTcpPort } from '../livekit/livekit.ts'
 import { joinRoom } from '../livekit/participant.ts'
-import { demoFile, signUserToken } from './token.ts'
+import { leaveDemo, removeDemo } from './demo-file.ts'
+import { signUserToken } from './token.ts'
 
 const { values: { once, port, 'no-agent': noAgent } } = parseArgs({
   options: { once: { type: 'boolean', default: false }, 'no-agent': { type: 'boolean', default: false }, port: { type: 'string', default: '3000' } }
@@ -20,10 +21,13 @@ const say = (line = '') => console.log(line)
 
 say('Starting LiveKit, a database and the service, all on this machine...')
 const secret = randomBytes(32).toString('hex')
-const folder = join(tmpdir(), `livekit-sessions-demo-${process.pid}`)
+const folder = await mkdtemp(join(tmpdir(), 'livekit-sessions-demo-'))
 const listen = await freeTcpPort(Number(port)).catch(() => freeTcpPort())
 const livekit = await startAnyLiveKit({ log: say, webhookUrl: `http://127.0.0.1:${listen}/api/v1/livekit/webhook`, agents: ['voice-agent', 'avatar-agent'] })
-const stop: Array<() => Promise<unknown>> = [() => livekit.stop()]
+const stop: Array<() => Promise<unknown>> = [() => livekit.stop(), async () => {
+  const database = await realpath(join(folder, 'database')).catch(() => folder) // as root it may be elsewhere
+  for (const path of [database, folder]) await rm(path, { recursive: true, force: true })
+}]
 let code = 1
 
 try {
@@ -38,10 +42,12 @@ try {
       LOG_LEVEL: 'error'
     }
   })
-  stop.unshift(() => app.close(), () => rm(folder, { recursive: true, force: true }))
+  stop.unshift(() => app.close())
   const address = await app.listen({ host: '127.0.0.1', port: app.config.PORT })
-  await writeFile(demoFile, JSON.stringify({ address, secret }), { mode: 0o600 })
-  stop.unshift(() => rm(demoFile, { force: true }))
+  await leaveDemo({ address, secret }).then(
+    () => { stop.unshift(() => removeDemo()) },
+    (error: Error) => say(`"npm run token" will not know of this demo: ${error.message}`)
+  )
   say(`Runs on ${livekit.name}.`)
   const withAgent = livekit.real && !noAgent
   if (withAgent) {

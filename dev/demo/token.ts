@@ -1,13 +1,8 @@
 // `npm run token -- --sub alice`: a user's JWT, for the running demo or for any service whose JWT_SECRET is set here.
 import { createHmac } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-
-/** Where the running demo leaves what this needs: its address and the secret of its users' tokens. */
-export const demoFile = join(tmpdir(), `livekit-sessions-demo-${process.getuid?.() ?? 'user'}.json`)
+import { findDemo } from './demo-file.ts'
 
 /**
  * Signs a user's token with HS256, as an app's own sign-in would.
@@ -24,8 +19,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({
     options: { sub: { type: 'string' }, email: { type: 'string' }, role: { type: 'string' }, ttl: { type: 'string', default: '28800' } }
   })
-  const demo = JSON.parse(await readFile(demoFile, 'utf8').catch(() => '{}')) as { secret?: string }
-  const secret = process.env.JWT_SECRET ?? demo.secret
+  const secret = process.env.JWT_SECRET ?? (await findDemo())?.secret
   if (!values.sub || !secret) {
     console.error(!values.sub
       ? 'Whose token? npm run token -- --sub alice [--email alice@example.com] [--role admin] [--ttl 3600]'
