@@ -10,6 +10,7 @@ import { startService } from './service.ts'
 const TIMES = 20
 const livekit = await startAnyLiveKit({ log: console.log })
 let early = 0
+let slowest = 0
 const env = { LIVEKIT_URL: livekit.url, LIVEKIT_API_KEY: livekit.apiKey, LIVEKIT_API_SECRET: livekit.apiSecret, JWT_SECRET: randomBytes(32).toString('hex') }
 
 /** Runs `round` on fresh folders of these modes, by turns, and counts those that did not go as they should. */
@@ -33,12 +34,15 @@ await prove({
     const serving = both.flatMap((one) => one.status === 'fulfilled' ? [one.value] : [])
     const refused = both.flatMap((one) => one.status === 'rejected' ? [(one.reason as Error).message] : [])
     const codes = []
-    for (const service of serving) codes.push(await service.stop())
+    for (const service of serving) {
+      slowest = Math.max(slowest, service.readyAfter)
+      codes.push(await service.stop())
+    }
     const next = await startService({ ...env, DATA_DIR: dataDir })
     codes.push(await next.stop())
     const left = await readdir(dataDir)
     if (serving.length !== 1 || !refused[0]?.includes('is in use by another process') || codes.some((code) => code !== 0) || left.length !== 1) return `${serving.length} served; exit codes ${codes.join(' ')}; ${left.join(' ')}; refused: ${refused.join('\n')}`
-  }),
+  }).then(() => claim('ready after', slowest < 30_000, `${seconds(slowest)} at most`)),
 
   'killed while it makes its database': () => rounds('the next start works', [0o711], async (dataDir, n) => {
     const killed = new AbortController()

@@ -7,7 +7,7 @@ import { freeTcpPort } from '../livekit/livekit.ts'
 
 const source = fileURLToPath(new URL('../../src/server.ts', import.meta.url))
 const built = fileURLToPath(new URL('../../dist/src/server.js', import.meta.url))
-const READY_WITHIN = 15_000 // ms
+const READY_WITHIN = 30_000 // ms
 
 export type Service = Awaited<ReturnType<typeof startService>>
 
@@ -17,7 +17,7 @@ export type Service = Awaited<ReturnType<typeof startService>>
  * @param options.descriptors how many files and connections it may have open; as many as we when not given
  * @param options.flags of Node, for instance to profile it
  * @param options.killed kills it, also before it is ready
- * @throws with what it printed when it exits or is not ready within 15 s
+ * @throws with what it printed when it exits or is not ready within 30 s
  */
 export async function startService (env: NodeJS.ProcessEnv, options: { checkout?: string, descriptors?: number, built?: boolean, flags?: string[], killed?: AbortSignal } = {}) {
   const port = Number(env.PORT) || await freeTcpPort()
