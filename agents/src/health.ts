@@ -12,6 +12,7 @@ export interface Health {
   registered: boolean
   draining: boolean
   active_jobs: number
+  /** Warm, and waiting for a call. */
   idle_processes: number
   avatars: Record<AvatarState, number>
 }
@@ -38,9 +39,12 @@ export async function listenForHealth ({ host, port, metrics, health }: HealthOp
         const state = health()
         return json(state.registered && !state.draining ? 200 : 503, state)
       }
-      case '/metrics':
-        metrics.activeJobs.set(health().active_jobs)
+      case '/metrics': {
+        const state = health()
+        metrics.activeJobs.set(state.active_jobs)
+        metrics.idleProcesses.set(state.idle_processes)
         return send(200, metrics.registry.contentType, await metrics.registry.metrics())
+      }
       default: return json(404, { error: 'not found' })
     }
   })

@@ -3,6 +3,7 @@ import { ConfigError, agentName, loadConfig, type Config } from './config.ts'
 import { listenForHealth } from './health.ts'
 import { createLogger } from './log.ts'
 import { createMetrics } from './metrics.ts'
+import { holdPool } from './pool.ts'
 import { createRoomApi, removeGhost } from './rooms.ts'
 import { createSupervisor } from './supervisor.ts'
 import { createWorker } from './worker.ts'
@@ -24,8 +25,9 @@ try {
 const log = createLogger(config.LOG_LEVEL, { agent: config.agent })
 const metrics = createMetrics()
 const rooms = createRoomApi(config.serverUrl, config.LIVEKIT_API_KEY, config.LIVEKIT_API_SECRET)
-const supervisor = createSupervisor({ log, metrics, removeGhost: (room, identity) => removeGhost(rooms, room, identity) })
-const worker = createWorker({ config, log, metrics, supervisor })
+const pool = await holdPool()
+const supervisor = createSupervisor({ log, metrics, pool, removeGhost: (room, identity) => removeGhost(rooms, room, identity) })
+const worker = createWorker({ config, log, metrics, pool, supervisor })
 
 const endpoint = await listenForHealth({
   host: config.HEALTH_HOST,
@@ -37,7 +39,7 @@ const endpoint = await listenForHealth({
     registered: worker.registered() && supervisor.inferenceAlive(),
     draining: worker.draining(),
     active_jobs: worker.activeJobs(),
-    idle_processes: supervisor.idle(),
+    idle_processes: pool.idle(),
     avatars: supervisor.avatars()
   })
 })

@@ -10,6 +10,7 @@ export function createMetrics () {
     registry,
     jobs: new Counter({ name: 'agents_jobs_total', help: 'Jobs by outcome: accepted, refused, ended, crashed', labelNames: ['outcome'], registers }),
     activeJobs: new Gauge({ name: 'agents_active_jobs', help: 'Calls this worker is in', registers }),
+    idleProcesses: new Gauge({ name: 'agents_idle_processes', help: 'Warm processes that wait for a call', registers }),
     ghosts: new Counter({ name: 'agents_ghosts_removed_total', help: 'Participants of crashed jobs removed from their rooms, by result', labelNames: ['result'], registers }),
     avatars: new Gauge({ name: 'agents_avatars', help: 'Avatars of the current calls by state', labelNames: ['state'], registers }),
     avatarChanges: new Counter({ name: 'agents_avatar_changes_total', help: 'States the avatars have entered', labelNames: ['state'], registers }),

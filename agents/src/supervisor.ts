@@ -5,17 +5,20 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from './log.ts'
 import type { Metrics } from './metrics.ts'
+import type { Pool } from './pool.ts'
 import { reportIn, type AvatarState, type Report } from './reports.ts'
 
 /** Milliseconds before each try to remove a ghost. */
 const PAUSES = [0, 500, 1500, 4000]
 
 type Entering = Extract<Report, { type: 'entering' }>
+interface Exit { code: number | null, signal: string | null, reason?: string }
 interface Job { child: ChildProcess, call?: Entering, left: boolean, stopped?: boolean, reason?: string, avatar?: AvatarState }
 
 export interface SupervisorOptions {
   log: Logger
   metrics: Metrics
+  pool: Pick<Pool, 'ended'>
   /** Removes a crashed job's participant from its room. */
   removeGhost (room: string, identity: string): Promise<void>
 }
@@ -24,7 +27,7 @@ export interface SupervisorOptions {
  * Starts watching. The framework keeps its child processes to itself, so they are seen as Node announces them
  * (diagnostics channel `child_process`). Create it before the AgentServer.
  */
-export function createSupervisor ({ log, metrics, removeGhost }: SupervisorOptions) {
+export function createSupervisor ({ log, metrics, pool, removeGhost }: SupervisorOptions) {
   const jobs = new Set<Job>()
   const cleanings = new Set<Promise<void>>()
   let inferenceAlive = true
@@ -52,17 +55,20 @@ export function createSupervisor ({ log, metrics, removeGhost }: SupervisorOptio
     child.once('exit', (code, signal) => {
       jobs.delete(job)
       countAvatars()
-      if (!job.call) {
-        // The framework keeps it in its pool: the next job goes to it, fails, and is the service's watchdog's to repeat.
-        if (code !== 0 && !job.stopped) log.error({ code, signal, reason: job.reason }, 'idle process crashed')
-        return
-      }
+      if (!job.call) return endedIdle(job, { code, signal, reason: job.reason })
       if (job.left) return metrics.jobs.inc({ outcome: 'ended' })
       const cleaning = crashed(job.call, { code, signal, reason: job.reason })
         .catch((error) => log.error({ error }, 'cleaning up failed'))
         .finally(() => cleanings.delete(cleaning))
       cleanings.add(cleaning)
     })
+  }
+
+  function endedIdle (job: Job, how: Exit): void {
+    const was = pool.ended(job.child)
+    if (was === 'waiting') log.error(how, 'idle process ended, another takes its place')
+    else if (was === 'job') log.error(how, 'idle process ended when it was given a job, another is given it')
+    else if (how.code !== 0 && !job.stopped) log.error(how, 'idle process crashed')
   }
 
   function collect (job: Job, report: Report): void {
@@ -90,7 +96,7 @@ export function createSupervisor ({ log, metrics, removeGhost }: SupervisorOptio
     return count
   }
 
-  async function crashed (call: Entering, how: { code: number | null, signal: string | null, reason?: string }): Promise<void> {
+  async function crashed (call: Entering, how: Exit): Promise<void> {
     const about = { session_id: call.sessionId, request_id: call.requestId, job_id: call.jobId }
     metrics.jobs.inc({ outcome: 'crashed' })
     log.error({ ...about, ...how }, 'job process crashed')
@@ -117,8 +123,6 @@ export function createSupervisor ({ log, metrics, removeGhost }: SupervisorOptio
     inferenceAlive: () => inferenceAlive,
     /** Processes in a call. */
     busy: () => [...jobs].filter((job) => job.call && !job.left).length,
-    /** Processes waiting for a call. */
-    idle: () => [...jobs].filter((job) => !job.call).length,
     /** Ends the processes that wait for a call. One that is still starting never reads the framework's request to stop. */
     killIdle () {
       for (const job of jobs) {

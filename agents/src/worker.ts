@@ -6,6 +6,7 @@ import { agentName, servesVideo, type Config } from './config.ts'
 import type { Logger } from './log.ts'
 import { readMetadata } from './metadata.ts'
 import type { Metrics } from './metrics.ts'
+import type { Pool } from './pool.ts'
 import type { Supervisor } from './supervisor.ts'
 
 /** LiveKit gives nothing to a worker whose load is 0.7 or more (`agents.target_load`): below the limit of jobs it stays under that. */
@@ -24,10 +25,10 @@ const IDLE_GRACE = 2000
 const LEAVING = 10_000
 const CLEANING = 3000
 
-export interface WorkerOptions { config: Config, log: Logger, metrics: Metrics, supervisor: Supervisor }
+export interface WorkerOptions { config: Config, log: Logger, metrics: Metrics, pool: Pool, supervisor: Supervisor }
 
 /** Creates the worker; nothing connects before `run`. */
-export function createWorker ({ config, log, metrics, supervisor }: WorkerOptions) {
+export function createWorker ({ config, log, metrics, pool, supervisor }: WorkerOptions) {
   const mode = servesVideo(config) ? 'video' : 'voice'
   const launching = new Map<string, number>()
   let heartbeat = -Infinity
@@ -103,6 +104,7 @@ export function createWorker ({ config, log, metrics, supervisor }: WorkerOption
      */
     async drain (seconds: number): Promise<boolean> {
       draining = true
+      pool.close()
       const until = performance.now() + seconds * 1000
       // Tells LiveKit at once and asks the idle processes to stop. It throws when one of them has not started yet.
       server.drain().catch(() => {})
@@ -112,6 +114,7 @@ export function createWorker ({ config, log, metrics, supervisor }: WorkerOption
     },
     /** Ends the running jobs and disconnects. They have 10 s to leave their rooms in order, then they are made to. */
     async close (): Promise<void> {
+      pool.close()
       supervisor.killIdle()
       await Promise.race([server.close(), sleep(LEAVING)])
       await supervisor.killBusy(CLEANING)

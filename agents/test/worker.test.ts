@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { call } from './support/caller.ts'
+import { processesOf } from './support/job-processes.ts'
 import { startLiveKit, type LiveKit } from './support/livekit.ts'
 import { until } from './support/processes.ts'
 import { activeAgents, agentJoins, dispatchAgain, startSession } from './support/session.ts'
@@ -25,6 +26,9 @@ after(async () => {
 })
 
 const warm = () => until('two idle processes', async () => (await worker.health()).idle_processes === 2)
+const metrics = async () => (await fetch(`${worker.url}/metrics`)).text()
+/** The job processes of the worker, whatever they do. */
+const jobProcesses = () => processesOf(worker.child.pid!).filter(({ kind }) => kind === 'job').map(({ pid }) => pid)
 
 test('is ready, alive, and counts', async () => {
   assert.deepEqual(await worker.health(), {
@@ -32,7 +36,7 @@ test('is ready, alive, and counts', async () => {
   })
   assert.equal((await fetch(`${worker.url}/livez`)).status, 200)
   assert.equal((await fetch(`${worker.url}/readyz`)).status, 200)
-  assert.match(await (await fetch(`${worker.url}/metrics`)).text(), /^agents_active_jobs 0$/m)
+  assert.deepEqual((await metrics()).match(/^agents_(active_jobs|idle_processes) .*/gm), ['agents_active_jobs 0', 'agents_idle_processes 2'])
   assert.equal((await fetch(`${worker.url}/nothing`)).status, 404)
 })
 
@@ -94,6 +98,40 @@ test('a killed job leaves no ghost, and the watchdog\'s next agent is there with
   watchdog.unwatch()
   await caller.leave()
   await livekit.rooms.deleteRoom(session.roomName)
+  await warm()
+})
+
+test('idle processes that are killed are replaced before a job comes: it is taken at once, by one dispatch', async () => {
+  const killed = jobProcesses()
+  assert.equal(killed.length, 2)
+  for (const pid of killed) process.kill(pid, 'SIGKILL')
+  const session = await startSession(livekit)
+  await agentJoins(livekit, session.roomName, 5000)
+  const taken = performance.now() - session.startedAt
+  console.log(`agent ACTIVE ${Math.round(taken)} ms after the start, with every idle process killed`)
+  assert.ok(taken < 3000)
+  assert.ok(!killed.includes(worker.pidOf(session)))
+  assert.equal((await livekit.dispatches.listDispatch(session.roomName)).length, 1)
+  assert.deepEqual(worker.lines().filter(({ msg }) => msg === 'idle process ended, another takes its place').map(({ level, signal }) => ({ level, signal })), Array(2).fill({ level: 'error', signal: 'SIGKILL' }))
+
+  await warm()
+  assert.equal(jobProcesses().length, 3)
+  assert.match(await metrics(), /^agents_idle_processes 2$/m)
+  await livekit.rooms.deleteRoom(session.roomName)
+  await until('the process of the call has ended', () => jobProcesses().length === 2)
+  assert.equal((await worker.health()).idle_processes, 2)
+})
+
+test('a job given to a process in the moment of its death goes to the next one', async () => {
+  const idle = jobProcesses()
+  for (const pid of idle) process.kill(pid, 'SIGSTOP')
+  const session = await startSession(livekit)
+  await until('the job is given', async () => (await worker.health()).active_jobs === 1)
+  for (const pid of idle) process.kill(pid, 'SIGKILL')
+  await agentJoins(livekit, session.roomName, 5000)
+  assert.ok(!idle.includes(worker.pidOf(session)))
+  await livekit.rooms.deleteRoom(session.roomName)
+  await until('the process of the call has ended', () => jobProcesses().length === 2)
   await warm()
 })
 
