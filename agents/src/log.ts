@@ -22,6 +22,17 @@ function nameOf (value: unknown): unknown {
   return { type: value.constructor.name, code, status: status ?? statusCode }
 }
 
+/** What went wrong, for the log: a status, a code or the kind of error, of its cause where there is one. Not its text: a server may have put into it what was said. */
+export function reasonOf (error: unknown): string {
+  if (!(error instanceof Error)) return typeof error
+  const { status, statusCode = status, cause, code } = error as Error & { status?: number, statusCode?: number, code?: unknown }
+  if (statusCode && statusCode > 0) return `status ${statusCode}`
+  if (cause) return reasonOf(cause)
+  // The code of a DOMException is a number of old.
+  if (error instanceof DOMException) return error.name
+  return code ? String(code) : error.constructor.name
+}
+
 /** A 401 of LiveKit repeats the token that it refused. */
 export function withoutTokens (text: string): string {
   return text.replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '[token]')

@@ -3,6 +3,7 @@ import { inference, llm, voice } from '@livekit/agents'
 import { RoomEvent } from '@livekit/rtc-node'
 import { ifConversing, isUser, whenUserJoins, type Call } from './call.ts'
 import type { VoiceConfig } from './config.ts'
+import { reasonOf } from './log.ts'
 import { mcpToolsets } from './mcp/tools.ts'
 import { createParts } from './parts.ts'
 import { voicePrompt } from './prompts.ts'
@@ -91,11 +92,4 @@ function endCall (call: Call) {
       })
     }
   })
-}
-
-/** What went wrong, for the log: a status, a code or the kind of error. Not its text: a server may have put into it what was said. */
-function reasonOf (error: unknown): string {
-  const { status, statusCode = status, cause, code, constructor } = error as Error & { status?: number, statusCode?: number, code?: string }
-  if (statusCode && statusCode > 0) return `status ${statusCode}`
-  return cause ? reasonOf(cause) : code ? String(code) : constructor.name
 }

@@ -5,7 +5,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { levelOf } from '../src/audio.ts'
 import { createAvatarWatch } from '../src/avatar-watch.ts'
-import { createLogger } from '../src/log.ts'
+import { createLogger, reasonOf } from '../src/log.ts'
+import { TooLargeError } from '../src/mcp/guards.ts'
 import { createMetrics } from '../src/metrics.ts'
 import { removeGhost, type RoomApi } from '../src/rooms.ts'
 import { silenceHost } from '../src/silence-host.ts'
@@ -123,6 +124,23 @@ test('the framework may warn, but neither say what people said nor report how ev
   frameworkLog().debug({ 'lk.pii.user_input': 'said' }, 'heard')
   assert.ok(lines.at(-1)!.includes('said'))
   createLogger('silent', {})
+})
+
+test('the reason of an error is its status, its code or its kind, of the cause where there is one, never its text', () => {
+  const failed = (more: object, cause?: unknown) => Object.assign(new TypeError('SECRET', { cause }), more)
+  for (const [error, reason] of [
+    [failed({ status: 503 }), 'status 503'],
+    [failed({ statusCode: 401, code: 'SECRET' }), 'status 401'],
+    [failed({ status: -1 }, failed({ code: 'ECONNREFUSED' })), 'ECONNREFUSED'],
+    [failed({}, failed({}, failed({ status: 500 }))), 'status 500'],
+    [failed({ code: -32_601 }), '-32601'],
+    [failed({}), 'TypeError'],
+    [new DOMException('SECRET', 'TimeoutError'), 'TimeoutError'],
+    [new TooLargeError(1), 'response too large'],
+    ['SECRET', 'string'],
+    [undefined, 'undefined'],
+    [null, 'object']
+  ] as const) assert.equal(reasonOf(error), reason)
 })
 
 test('the session host of the framework is replaced before it exists, or there is no call', () => {

@@ -6,7 +6,7 @@ import { Ajv, type ValidateFunction } from 'ajv'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Logger } from '../log.ts'
+import { reasonOf, type Logger } from '../log.ts'
 import type { ToolOutcome } from '../reports.ts'
 import type { McpServer } from './config.ts'
 import { TooLargeError, clean, guardedFetch, textOf } from './guards.ts'
@@ -154,7 +154,7 @@ export function createMcpClient ({ server, allowed, log, onTools, onOutcome = ()
     // One line per outage when discovering; one per failed call.
     if (what === 'MCP server not available' && reported) return
     if (what === 'MCP server not available') reported = true
-    log.warn({ ...about, ...fields, reason: reasonOf(error) }, what)
+    log.warn({ ...about, ...fields, reason: isTimeout(error) ? 'timeout' : reasonOf(error) }, what)
   }
 
   async function attempt (name: string, args: Record<string, unknown>, timeout: number, signal?: AbortSignal): Promise<string> {
@@ -256,12 +256,4 @@ function repeatable (error: unknown): boolean {
 
 function isTimeout (error: unknown): boolean {
   return error instanceof McpError && error.code === ErrorCode.RequestTimeout
-}
-
-/** Why, in a few words without a server's free text. */
-function reasonOf (error: unknown): string {
-  if (error instanceof TooLargeError) return 'response too large'
-  if (isTimeout(error)) return 'timeout'
-  const { name, code, cause } = error as Error & { code?: unknown, cause?: { code?: string } }
-  return String(cause?.code ?? code ?? name)
 }

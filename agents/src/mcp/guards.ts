@@ -2,6 +2,8 @@
 
 /** Thrown into a call whose response is larger than allowed. */
 export class TooLargeError extends Error {
+  /** What the log says. */
+  readonly code = 'response too large'
   constructor (limit: number) {
     super(`response above ${limit} bytes`)
     this.name = 'TooLargeError'
