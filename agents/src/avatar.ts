@@ -72,7 +72,7 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
     await setState('failed')
   }
 
-  const agent = new voice.Agent({ instructions, tools: mcpToolsets(config.mcpServers, 'avatar', log) })
+  const agent = new voice.Agent({ instructions, tools: mcpToolsets(config.mcpServers, 'avatar', log, { maxCalls: config.MAX_TOOL_CALLS }) })
   await session.start({
     agent,
     room: ctx.room,

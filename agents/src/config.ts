@@ -26,6 +26,7 @@ const common = {
   HEALTH_PORT: whole(0, 65_535, 8081),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   PROMPTS_DIR: text.optional(),
+  MAX_TOOL_CALLS: whole(0, 1_000_000, 500),
   MCP_CONFIG: z.string().default('')
 }
 
@@ -40,7 +41,13 @@ const voice = {
   TTS_BASE_URL: httpUrl,
   TTS_API_KEY: text.default('none'),
   TTS_MODEL: text.default('tts-1'),
-  TTS_VOICE: text.default('alloy')
+  TTS_VOICE: text.default('alloy'),
+  TEXT_BURST: whole(1, 1000, 5),
+  TEXT_INTERVAL: whole(1, 3600, 2),
+  TEXT_MAX_CHARS: whole(1, 100_000, 2000),
+  HISTORY_MAX_ITEMS: whole(1, 10_000, 100),
+  HISTORY_MAX_CHARS: whole(1000, 10_000_000, 40_000),
+  MAX_MODEL_CALLS: whole(1, 1_000_000, 2000)
 }
 
 const avatar = {

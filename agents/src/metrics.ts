@@ -15,6 +15,7 @@ export function createMetrics () {
     avatars: new Gauge({ name: 'agents_avatars', help: 'Avatars of the current calls by state', labelNames: ['state'], registers }),
     avatarChanges: new Counter({ name: 'agents_avatar_changes_total', help: 'States the avatars have entered', labelNames: ['state'], registers }),
     toolCalls: new Counter({ name: 'agents_tool_calls_total', help: 'MCP tool calls by server and outcome', labelNames: ['server', 'outcome'], registers }),
+    texts: new Counter({ name: 'agents_texts_total', help: 'Texts that users typed: taken, cut (too long), dropped (too many)', labelNames: ['outcome'], registers }),
     failures: new Counter({ name: 'agents_failures_total', help: 'Turns in which a part of the conversation did not work: stt, llm, tts', labelNames: ['part'], registers }),
     answers: new Histogram({
       name: 'agents_answer_seconds',

@@ -14,6 +14,8 @@ export interface Prompt {
   apology: string
   /** What it says when a tool takes long; empty: nothing. */
   waiting: string
+  /** What it says before it hangs up because the session has used what it may; empty: nothing. */
+  farewell: string
 }
 
 /**
@@ -35,7 +37,7 @@ export function avatarPrompt (folder = FOLDER): Prompt {
 export function parsePrompt (text: string): Prompt {
   const [, head = '', body = ''] = /^(?:---\n([^]*?)\n---\n)?([^]*)$/.exec(text.replaceAll('\r\n', '\n')) ?? []
   const said = (what: string) => new RegExp(`^${what}:(.*)$`, 'm').exec(head)?.[1]?.trim() ?? ''
-  return { greeting: said('greeting'), apology: said('apology'), waiting: said('waiting'), instructions: body.trim() }
+  return { greeting: said('greeting'), apology: said('apology'), waiting: said('waiting'), farewell: said('farewell'), instructions: body.trim() }
 }
 
 function readPrompt (file: string): Prompt {

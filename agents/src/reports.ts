@@ -2,6 +2,7 @@
 
 export type AvatarState = 'starting' | 'ready' | 'failed'
 export type ToolOutcome = 'ok' | 'error' | 'refused' | 'unavailable'
+export type TextOutcome = 'taken' | 'cut' | 'dropped'
 export type Part = 'stt' | 'llm' | 'tts'
 
 export type Report =
@@ -13,6 +14,7 @@ export type Report =
   | { type: 'crashing', reason: string }
   | { type: 'avatar', state: AvatarState }
   | { type: 'tool', server: string, outcome: ToolOutcome }
+  | { type: 'text', outcome: TextOutcome }
   /** A part of the conversation did not work for one turn. */
   | { type: 'failure', part: Part }
   /** Seconds from the end of the user's speech to the agent's, as the framework counts them. */

@@ -77,6 +77,7 @@ export function createSupervisor ({ log, metrics, pool, removeGhost }: Superviso
       case 'left': job.left = true; break
       case 'crashing': job.reason = report.reason; break
       case 'tool': metrics.toolCalls.inc({ server: report.server, outcome: report.outcome }); break
+      case 'text': metrics.texts.inc({ outcome: report.outcome }); break
       case 'failure': metrics.failures.inc({ part: report.part }); break
       case 'answer': metrics.answers.observe(report.seconds); break
       case 'avatar':

@@ -1,23 +1,26 @@
 // The voice agent: hears (VAD, Whisper), thinks (a language model, MCP tools), speaks (a speech server).
 import { inference, llm, voice } from '@livekit/agents'
 import { RoomEvent } from '@livekit/rtc-node'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ifConversing, isUser, whenUserJoins, type Call } from './call.ts'
 import type { VoiceConfig } from './config.ts'
+import { newestOf } from './history.ts'
 import { reasonOf } from './log.ts'
 import { mcpToolsets } from './mcp/tools.ts'
 import { createParts } from './parts.ts'
 import { voicePrompt } from './prompts.ts'
 import { report, type Part } from './reports.ts'
 import { silenceHost } from './silence-host.ts'
+import { listenToTexts } from './texts.ts'
 
-/** Longest text message taken from a user, in characters. */
-const MAX_TEXT = 2000
+/** Milliseconds the farewell may take: the session is over whether or not it can be spoken. */
+const FAREWELL = 15_000
 
 /** Serves one call until its room closes or its user stays away. */
 export async function runVoice (call: Call, config: VoiceConfig): Promise<void> {
   const { ctx, log, metadata } = call
   const agentType = metadata.mode === 'voice' ? metadata.agent_type : 'general'
-  const { instructions, greeting, apology, waiting } = voicePrompt(agentType, config.PROMPTS_DIR)
+  const { instructions, greeting, apology, waiting, farewell } = voicePrompt(agentType, config.PROMPTS_DIR)
   const session = new voice.AgentSession({
     ...createParts(config, (error) => failed('stt', error)),
     turnHandling: {
@@ -59,7 +62,29 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
     ifConversing(() => session.interrupt())
   })
 
-  const agent = new voice.Agent({ instructions, tools: [endCall(call), ...mcpToolsets(config.mcpServers, agentType, log, waiting)] })
+  let modelCalls = 0
+
+  class Assistant extends voice.Agent {
+    override async llmNode (...[conversation, tools, settings]: Parameters<voice.Agent['llmNode']>): ReturnType<voice.Agent['llmNode']> {
+      if (modelCalls++ >= config.MAX_MODEL_CALLS) {
+        if (modelCalls - 1 === config.MAX_MODEL_CALLS) endForGood().catch((error: unknown) => log.error({ error }, 'the agent could not hang up'))
+        return null
+      }
+      return super.llmNode(newestOf(conversation, { items: config.HISTORY_MAX_ITEMS, characters: config.HISTORY_MAX_CHARS }), tools, settings)
+    }
+  }
+
+  /** The session has used what it may: says so and hangs up. Leaving alone would bring the next agent, with a budget of its own. */
+  async function endForGood (): Promise<void> {
+    log.warn({ limit: config.MAX_MODEL_CALLS }, 'no more model calls in this session, hanging up')
+    if (farewell) {
+      const said = session.say(farewell, { allowInterruptions: false, addToChatCtx: false })
+      await Promise.race([said.waitForPlayout(), sleep(FAREWELL)])
+    }
+    await call.hangUp()
+  }
+
+  const agent = new Assistant({ instructions, tools: [endCall(call), ...mcpToolsets(config.mcpServers, agentType, log, { maxCalls: config.MAX_TOOL_CALLS, waiting })] })
   await session.start({
     agent,
     room: ctx.room,
@@ -67,12 +92,13 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
     inputOptions: {
       // A user who returns finds the agent here; call.ts ends the job when they do not.
       closeOnDisconnect: false,
-      textInputCallback (conversation, { text }) {
-        conversation.interrupt()
-        conversation.generateReply({ userInput: text.slice(0, MAX_TEXT) })
-      }
+      textEnabled: false
     }
   })
+  listenToTexts(ctx.room, { burst: config.TEXT_BURST, interval: config.TEXT_INTERVAL, characters: config.TEXT_MAX_CHARS }, log, (userInput) => ifConversing(() => {
+    session.interrupt()
+    session.generateReply({ userInput })
+  }))
   log.info({ agent_type: agentType }, 'conversation ready')
 
   if (greeting) whenUserJoins(call, () => ifConversing(() => session.say(greeting, { allowInterruptions: true })))

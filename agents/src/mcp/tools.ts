@@ -10,22 +10,32 @@ import { allowedTools, type McpServer } from './config.ts'
 /** Milliseconds a tool may take before the agent says that it is on it. */
 const WAITING_AFTER = 1500
 
-/**
- * One toolset per server that this agent type may use anything of. A tool name belongs to the first server that is allowed to offer it.
- * @param waiting what an agent with a voice of its own says when a tool takes long.
- */
-export function mcpToolsets (servers: McpServer[], agentType: AgentType | 'avatar', log: Logger, waiting = ''): llm.Toolset[] {
+export interface ToolOptions {
+  /** Calls in this session, of all servers together. */
+  maxCalls: number
+  /** What an agent with a voice of its own says when a tool takes long. */
+  waiting?: string
+}
+
+/** One toolset per server that this agent type may use anything of. A tool name belongs to the first server that is allowed to offer it. */
+export function mcpToolsets (servers: McpServer[], agentType: AgentType | 'avatar', log: Logger, { maxCalls, waiting = '' }: ToolOptions): llm.Toolset[] {
+  let calls = 0
   const taken = new Set<string>()
   const toolsets: llm.Toolset[] = []
   for (const server of servers) {
     const allowed = new Set([...allowedTools(server, agentType)].filter((name) => !taken.has(name)))
     for (const name of allowed) taken.add(name)
-    if (allowed.size > 0) toolsets.push(toolset(server, allowed, log, waiting))
+    if (allowed.size > 0) toolsets.push(toolset(server, allowed, log, waiting, mayCall))
   }
   return toolsets
+
+  function mayCall (): boolean {
+    if (calls++ === maxCalls) log.warn({ limit: maxCalls }, 'no more tool calls in this session')
+    return calls <= maxCalls
+  }
 }
 
-function toolset (server: McpServer, allowed: Set<string>, log: Logger, waiting: string): llm.Toolset {
+function toolset (server: McpServer, allowed: Set<string>, log: Logger, waiting: string, mayCall: () => boolean): llm.Toolset {
   let update: ((tools: McpTool[]) => void) | undefined
   const client = createMcpClient({
     server,
@@ -51,6 +61,10 @@ function toolset (server: McpServer, allowed: Set<string>, log: Logger, waiting:
       // The framework takes a JSON schema as it is, its types know only zod.
       parameters: inputSchema as never,
       async execute (args: Record<string, unknown>, { ctx, abortSignal }) {
+        if (!mayCall()) {
+          report({ type: 'tool', server: server.name, outcome: 'refused' })
+          throw new llm.ToolError('There are no more tool calls in this session. Tell the user that you cannot do that any more.')
+        }
         const filler = setTimeout(() => {
           if (waiting && !abortSignal?.aborted) ifConversing(() => ctx.session.say(waiting, { addToChatCtx: false }))
         }, WAITING_AFTER)
