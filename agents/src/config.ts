@@ -1,6 +1,7 @@
 // The configuration: every environment variable of the worker, checked at once on start.
 import { z } from 'zod'
 import { readMcpConfig, type McpServer } from './mcp/config.ts'
+import { flawOfKey, flawOfSecret } from './secrets.ts'
 
 export const AGENTS = ['voice', 'avatar', 'echo'] as const
 export type AgentKind = typeof AGENTS[number]
@@ -76,6 +77,9 @@ export type AvatarConfig = CommonConfig & z.infer<typeof Avatar> & { agent: 'ava
 export type EchoConfig = CommonConfig & { agent: 'echo', echoVideo: boolean }
 export type Config = VoiceConfig | AvatarConfig | EchoConfig
 
+/** What somebody else gives out, and what is to be filled in. */
+const KEYS = ['LIVEKIT_API_KEY', 'STT_API_KEY', 'LLM_API_KEY', 'LLM_MODEL', 'TTS_API_KEY', 'OPENAI_API_KEY', 'BEY_API_KEY', 'BEY_AVATAR_ID']
+
 /** Every variable, in the order of .env.example (a test compares them). */
 export const VARIABLES = ['AGENT', 'ECHO_MODE', ...Object.keys(common), ...Object.keys(voice), ...Object.keys(avatar)]
 
@@ -100,8 +104,15 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
   const agent = AGENTS.find((name) => name === given.AGENT)
   if (!agent) throw new ConfigError([given.AGENT ? `AGENT is "${given.AGENT}", must be one of ${AGENTS.join(', ')}` : `AGENT is missing (${AGENTS.join(', ')})`])
 
-  const result = { voice: Voice, avatar: Avatar, echo: Common }[agent].safeParse(given)
+  const schema = { voice: Voice, avatar: Avatar, echo: Common }[agent]
+  const result = schema.safeParse(given)
   const problems = result.success ? [] : result.error.issues.map((issue) => problem(String(issue.path[0]), issue.message, given))
+  for (const name of Object.keys(schema.shape)) {
+    const flaw = name === 'LIVEKIT_API_SECRET' ? flawOfSecret : KEYS.includes(name) ? flawOfKey : undefined
+    const found = given[name] && flaw?.(given[name])
+    if (found && !problems.some((line) => line.startsWith(`${name} `))) problems.push(problem(name, found, given))
+  }
+  if (given.LIVEKIT_API_KEY && given.LIVEKIT_API_KEY === given.LIVEKIT_API_SECRET) problems.push('LIVEKIT_API_KEY and LIVEKIT_API_SECRET must differ')
   let mcpServers: McpServer[] = []
   try {
     mcpServers = readMcpConfig(given.MCP_CONFIG ?? '', given)

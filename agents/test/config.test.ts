@@ -48,6 +48,42 @@ test('names what is wrong, without its value', () => {
   assert.match(problems({ ...voice, MCP_CONFIG: '{' })[0]!, /MCP_CONFIG/)
 })
 
+test('refuses secrets that can be guessed, naming the variable, never the value', () => {
+  const repeated = (piece: string) => piece.repeat(40).slice(0, 40)
+  const guessable = [
+    '<change-me-to-what-openssl-rand-hex-32-gives>', 'replace-me-with-at-least-32-random-characters', 'Your_secret_of_32_characters_or_more', '"example-secret-that-is-long-enough-0123"',
+    'a-string-secret-at-least-256-bits-long', repeated('1234567890'), repeated('a'), repeated('ab12'), repeated('0123456789abcdef')
+  ]
+  for (const value of guessable) {
+    for (const env of [voice, avatar, { ...livekit, AGENT: 'echo' }]) assert.deepEqual(problems({ ...env, LIVEKIT_API_SECRET: value }), ['LIVEKIT_API_SECRET is wrong: is a placeholder: make one with "openssl rand -hex 32"'])
+  }
+  assert.deepEqual(problems({ ...voice, LIVEKIT_API_SECRET: 'your-256-bit-secret' }).map((problem) => problem.replace(/:.*/, '')), ['LIVEKIT_API_SECRET is wrong'])
+  assert.deepEqual(problems({ ...voice, LIVEKIT_API_SECRET: 'short' }), ['LIVEKIT_API_SECRET is wrong: must have at least 32 characters'])
+
+  const keys = { LIVEKIT_API_KEY: voice, STT_API_KEY: voice, LLM_API_KEY: voice, TTS_API_KEY: voice, LLM_MODEL: voice, OPENAI_API_KEY: avatar, BEY_API_KEY: avatar, BEY_AVATAR_ID: avatar }
+  for (const [name, env] of Object.entries(keys)) {
+    for (const value of ['replace-me', '<your key>', 'change-me', 'your-256-bit-secret']) assert.deepEqual(problems({ ...env, [name]: value }), [`${name} is wrong: is a placeholder`])
+  }
+  for (const [name, env] of Object.entries({ LIVEKIT_API_SECRET: voice, ...keys })) {
+    for (const value of [` ${livekit.LIVEKIT_API_SECRET}`, `${livekit.LIVEKIT_API_SECRET}\n`]) assert.deepEqual(problems({ ...env, [name]: value }), [`${name} is wrong: begins or ends with a blank`])
+  }
+  assert.deepEqual(problems({ ...voice, LIVEKIT_API_KEY: livekit.LIVEKIT_API_SECRET }), ['LIVEKIT_API_KEY and LIVEKIT_API_SECRET must differ'])
+})
+
+test('refuses credentials of tool servers that are placeholders, and asks nothing of what the agent does not use', () => {
+  const MCP_CONFIG = JSON.stringify({ servers: [{ name: 'one', url: 'http://127.0.0.1/', auth: { type: 'bearer', token_env: 'ONE_TOKEN' }, allow: {} }] })
+  assert.equal(loadConfig({ ...voice, MCP_CONFIG, ONE_TOKEN: 'one' }).mcpServers[0]!.headers.authorization, 'Bearer one')
+  for (const [value, said] of [['replace-me', 'is a placeholder'], ['one ', 'begins or ends with a blank']]) {
+    assert.deepEqual(problems({ ...voice, MCP_CONFIG, ONE_TOKEN: value! }), [`MCP_CONFIG: server "one" needs the variable ONE_TOKEN, which ${said}`])
+  }
+  loadConfig({ ...livekit, AGENT: 'echo', OPENAI_API_KEY: 'replace-me', LLM_MODEL: 'replace-me' })
+})
+
+test('.env.example is refused as it stands, naming what has to be filled in', () => {
+  const given = Object.fromEntries([...readFileSync(join(FOLDER, '.env.example'), 'utf8').matchAll(/^([A-Z][A-Z_]+)=(.*)$/gm)].map(([, name, value]) => [name, value]))
+  assert.deepEqual(problems(given).map((problem) => problem.split(' ')[0]), ['LIVEKIT_API_KEY', 'LIVEKIT_API_SECRET', 'LLM_MODEL'])
+})
+
 test('has the defaults of the contract', () => {
   const config = loadConfig(voice)
   assert.equal(config.LIVEKIT_WORKER_NUM_IDLE, 2)

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { AGENT_TYPES } from '../metadata.ts'
+import { flawOfKey } from '../secrets.ts'
 
 const ToolName = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'a tool name has 1 to 64 letters, digits, _ or -')
 const ToolList = z.array(ToolName).max(64)
@@ -71,6 +72,7 @@ function headersOf (server: string, auth: z.infer<typeof Auth> | undefined, env:
   if (!auth) return {}
   const variable = auth.type === 'bearer' ? auth.token_env : auth.value_env
   const secret = env[variable]
-  if (!secret) throw new Error(`MCP_CONFIG: server "${server}" needs the variable ${variable}, which is missing or empty`)
+  const flaw = secret ? flawOfKey(secret) : 'is missing or empty'
+  if (!secret || flaw) throw new Error(`MCP_CONFIG: server "${server}" needs the variable ${variable}, which ${flaw}`)
   return auth.type === 'bearer' ? { authorization: `Bearer ${secret}` } : { [auth.name]: secret }
 }
