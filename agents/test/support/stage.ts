@@ -29,6 +29,7 @@ export async function startStage (options: StageOptions = {}) {
     ...livekit.env,
     ...model.env,
     ...await options.through?.(urls) ?? urls,
+    ...speech.keys,
     MCP_TEST_TOKEN: TOKEN,
     MCP_CONFIG: JSON.stringify({
       servers: [{
