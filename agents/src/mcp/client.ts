@@ -2,14 +2,13 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { ErrorCode, McpError, ToolListChangedNotificationSchema, type Tool } from '@modelcontextprotocol/sdk/types.js'
-import { Ajv, type ValidateFunction } from 'ajv'
-import { Ajv2020 } from 'ajv/dist/2020.js'
-import addFormats from 'ajv-formats'
-import { setTimeout as sleep } from 'node:timers/promises'
+import type { jsonSchemaValidator as SchemaValidator } from '@modelcontextprotocol/sdk/validation'
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { reasonOf, type Logger } from '../log.ts'
 import type { ToolOutcome } from '../reports.ts'
 import type { McpServer } from './config.ts'
 import { TooLargeError, clean, guardedFetch, textOf } from './guards.ts'
+import { TooSlowError, createCheck, type Check } from './schema.ts'
 
 const MAX_TOOLS = 128
 const MAX_PAGES = 10
@@ -20,6 +19,9 @@ const MAX_SCHEMA = 16_384
 const REDISCOVER = [2000, 60_000] as const
 /** Milliseconds before the first repetition of a call; doubled each time. */
 const BACK_OFF = 200
+
+/** The SDK would check structured results by schemas that the server writes. Nobody reads them here, so anything will do. */
+const unchecked: SchemaValidator = { getValidator: () => (data) => ({ valid: true, data: data as never, errorMessage: undefined }) }
 
 export interface McpTool { name: string, description: string, inputSchema: Record<string, unknown> }
 
@@ -47,7 +49,9 @@ export interface McpClientOptions {
  * and is asked again in the background until it is up.
  */
 export function createMcpClient ({ server, allowed, log, onTools, onOutcome = () => {} }: McpClientOptions) {
-  const validators = new Map<string, ValidateFunction>()
+  const checks = new Map<string, Check>()
+  /** Tools whose schema takes too long: not tried again, the call would stand still each time. */
+  const tooSlow = new Set<string>()
   const about = { mcp_server: server.name }
   const closing = new AbortController()
   let connection: Promise<Connection> | undefined
@@ -67,7 +71,7 @@ export function createMcpClient ({ server, allowed, log, onTools, onOutcome = ()
       // The client reconnects by itself only to resume a stream; a call is repeated by `call` below, if at all.
       reconnectionOptions: { maxRetries: 0, initialReconnectionDelay: 1000, maxReconnectionDelay: 1000, reconnectionDelayGrowFactor: 1 }
     })
-    const client = new Client({ name: 'livekit-sessions-agents', version: '1.0.0' })
+    const client = new Client({ name: 'livekit-sessions-agents', version: '1.0.0' }, { jsonSchemaValidator: unchecked })
     client.onerror = (error) => log.debug({ ...about, error }, 'MCP connection error')
     client.setNotificationHandler(ToolListChangedNotificationSchema, () => { discover().catch(() => rediscover()) })
     await client.connect(transport, { timeout: server.connect_timeout, signal: closing.signal })
@@ -108,23 +112,29 @@ export function createMcpClient ({ server, allowed, log, onTools, onOutcome = ()
       if (!cursor || listed.length > MAX_TOOLS) break
     }
 
-    validators.clear()
+    const found = new Map<string, Check>()
     const tools: McpTool[] = []
     const left: Record<string, string> = {}
     for (const { name, description, inputSchema } of listed.slice(0, MAX_TOOLS)) {
       const label = clean(name, 64)
       if (!allowed.has(name)) left[label] = 'not allowed'
-      else if (validators.has(name)) left[label] = 'listed twice'
+      else if (found.has(name)) left[label] = 'listed twice'
+      else if (tooSlow.has(name)) left[label] = 'schema takes too long'
       else if (JSON.stringify(inputSchema).length > MAX_SCHEMA) left[label] = 'schema too large'
       else {
+        // Making a check takes its time, and the sound of the call goes through this thread.
+        await turn()
         try {
-          validators.set(name, compile(inputSchema))
+          found.set(name, createCheck(inputSchema))
           tools.push({ name, description: clean(description ?? name, MAX_DESCRIPTION), inputSchema })
-        } catch {
-          left[label] = 'schema not valid'
+        } catch (error) {
+          if (error instanceof TooSlowError) tooSlow.add(name)
+          left[label] = tooSlow.has(name) ? 'schema takes too long' : 'schema not valid'
         }
       }
     }
+    checks.clear()
+    for (const [name, check] of found) checks.set(name, check)
     for (const name of allowed) if (!listed.some((tool) => tool.name === name)) left[name] = 'not offered by the server'
     reported = false
     log.info({ ...about, tools: tools.map(({ name }) => name), left_out: left }, 'MCP tools discovered')
@@ -157,6 +167,24 @@ export function createMcpClient ({ server, allowed, log, onTools, onOutcome = ()
     log.warn({ ...about, ...fields, reason: isTimeout(error) ? 'timeout' : reasonOf(error) }, what)
   }
 
+  /** @throws ToolCallError when the arguments do not fit, or cannot be checked */
+  async function refuseUnfit (name: string, args: Record<string, unknown>, check: Check): Promise<void> {
+    let problem: Awaited<ReturnType<Check>>
+    try {
+      problem = await check(args)
+    } catch {
+      checks.delete(name)
+      tooSlow.add(name)
+      onOutcome('refused')
+      log.warn({ ...about, tool: name }, 'MCP tool refused: its schema takes too long to check')
+      throw new ToolCallError('refused', 'The arguments could not be checked.')
+    }
+    if (!problem) return
+    onOutcome('refused')
+    log.warn({ ...about, tool: name, at: problem.instancePath, rule: problem.keyword }, 'MCP tool refused: arguments do not fit its schema')
+    throw new ToolCallError('refused', `The arguments do not fit: ${problem.instancePath || 'the object'} ${problem.message}.`)
+  }
+
   async function attempt (name: string, args: Record<string, unknown>, timeout: number, signal?: AbortSignal): Promise<string> {
     const { client, broken } = await connected()
     const signals = [closing.signal, broken.signal, ...(signal ? [signal] : [])]
@@ -187,18 +215,13 @@ export function createMcpClient ({ server, allowed, log, onTools, onOutcome = ()
      */
     async call (name: string, args: Record<string, unknown>, signal?: AbortSignal): Promise<string> {
       const started = performance.now()
-      const validate = validators.get(name)
-      if (!allowed.has(name) || !validate) {
+      const check = checks.get(name)
+      if (!allowed.has(name) || !check) {
         onOutcome('refused')
         log.warn({ ...about, tool: clean(name, 64) }, 'MCP tool refused: not among the allowed ones')
         throw new ToolCallError('refused', 'This tool is not available.')
       }
-      if (!validate(args)) {
-        onOutcome('refused')
-        const [problem] = validate.errors ?? []
-        log.warn({ ...about, tool: name, at: problem?.instancePath, rule: problem?.keyword }, 'MCP tool refused: arguments do not fit its schema')
-        throw new ToolCallError('refused', `The arguments do not fit: ${problem?.instancePath || 'the object'} ${problem?.message}.`)
-      }
+      await refuseUnfit(name, args, check)
 
       const attempts = 1 + (server.idempotent.includes(name) ? server.retries : 0)
       for (let count = 1; ; count++) {
@@ -237,12 +260,6 @@ export function createMcpClient ({ server, allowed, log, onTools, onOutcome = ()
 }
 
 export type McpClient = ReturnType<typeof createMcpClient>
-
-/** A tool's schema as a function. MCP means draft 2020-12 unless the schema says otherwise; SDKs still send draft 7. */
-function compile (schema: Record<string, unknown>): ValidateFunction {
-  const Dialect = String(schema.$schema ?? '').includes('draft-07') ? Ajv : Ajv2020
-  return addFormats.default(new Dialect({ strict: false, logger: false })).compile(schema)
-}
 
 /** Whether the connection is of no more use. After a timeout or an interruption it is: over it the server is told to stop. */
 function breaksConnection (error: unknown): boolean {
