@@ -2,7 +2,7 @@
 import { voice } from '@livekit/agents'
 import * as bey from '@livekit/agents-plugin-bey'
 import * as openai from '@livekit/agents-plugin-openai'
-import { AudioStream, RoomEvent, TrackKind, TrackPublishOptions, TrackSource, type AudioFrame, type RemoteTrack } from '@livekit/rtc-node'
+import { AudioStream, RoomEvent, TrackKind, TrackPublishOptions, TrackSource, type AudioFrame, type RemoteParticipant, type RemoteTrack } from '@livekit/rtc-node'
 import { levelOf } from './audio.ts'
 import { createAvatarWatch } from './avatar-watch.ts'
 import { ifConversing, isUser, whenUserJoins, type Call } from './call.ts'
@@ -124,12 +124,16 @@ function watched ({ ctx, log }: Call, config: AvatarConfig, session: voice.Agent
     }
   })
   const timer = setInterval(watch.check, 250)
-  ctx.addShutdownCallback(async () => clearInterval(timer))
-
-  ctx.room.on(RoomEvent.ParticipantDisconnected, ({ identity }) => {
+  const left = ({ identity }: RemoteParticipant) => {
     if (identity !== AVATAR || !ctx.room.isConnected) return
     log.warn('the avatar has left, going on by voice')
     onDead()
+  }
+  ctx.room.on(RoomEvent.ParticipantDisconnected, left)
+  // From then on it is sent away, with the agent (job.ts).
+  session.on(voice.AgentSessionEventTypes.Close, () => {
+    clearInterval(timer)
+    ctx.room.off(RoomEvent.ParticipantDisconnected, left)
   })
   ctx.room.on(RoomEvent.TrackSubscribed, async (track: RemoteTrack, _publication, { identity }) => {
     if (identity !== AVATAR || track.kind !== TrackKind.KIND_AUDIO) return

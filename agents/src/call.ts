@@ -7,11 +7,8 @@ import type { Metadata } from './metadata.ts'
 import { report } from './reports.ts'
 import { PUBLISH_ON_BEHALF, createRoomApi, removeGhost, type RoomApi } from './rooms.ts'
 
-/** Seconds on top of the room's own timeouts after which an agent leaves by itself: LiveKit should have closed the room before. */
+/** Seconds on top of the room's own timeout after which an agent leaves by itself: LiveKit should have closed the room before. */
 const GRACE = 5
-
-/** Seconds a room waits for its first user (the service's empty_timeout). */
-const EMPTY_TIMEOUT = 300
 
 /** Milliseconds a process without its worker may take to leave. */
 const LEAVING = 3000
@@ -116,7 +113,11 @@ async function anotherIsHere (ctx: JobContext, rooms: RoomApi): Promise<boolean>
   })
 }
 
-/** Ends the job when nobody came, or the user left and did not come back. A user who returns in time finds the agent here. */
+/**
+ * Ends the job when nobody came, or the user left and did not come back. A user who returns in time finds the agent here.
+ * The room waits longer for its first user (the service's empty_timeout, 300 s): an agent holds a place meanwhile, and an avatar costs
+ * money. To a user who comes later the service sends another agent at once.
+ */
 function leaveWhenAlone (ctx: JobContext, config: CommonConfig, log: Logger): void {
   let timer: NodeJS.Timeout | undefined
   const wait = (seconds: number) => {
@@ -124,15 +125,15 @@ function leaveWhenAlone (ctx: JobContext, config: CommonConfig, log: Logger): vo
     timer = setTimeout(() => {
       log.info('nobody is here, leaving')
       ctx.shutdown('alone')
-    }, (seconds + GRACE) * 1000)
+    }, seconds * 1000)
   }
   const alone = (gone?: RemoteParticipant) => ![...ctx.room.remoteParticipants.values()].some((participant) => participant !== gone && isUser(participant))
   ctx.room.on(RoomEvent.ParticipantConnected, (participant) => {
     if (isUser(participant)) clearTimeout(timer)
   })
   ctx.room.on(RoomEvent.ParticipantDisconnected, (participant) => {
-    if (isUser(participant) && alone(participant)) wait(config.DEPARTURE_TIMEOUT)
+    if (isUser(participant) && alone(participant)) wait(config.DEPARTURE_TIMEOUT + GRACE)
   })
   ctx.addShutdownCallback(async () => clearTimeout(timer))
-  if (alone()) wait(EMPTY_TIMEOUT)
+  if (alone()) wait(config.USER_JOIN_TIMEOUT)
 }

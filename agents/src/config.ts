@@ -21,6 +21,7 @@ const common = {
   VIDEO_AGENT_NAME: text.default('avatar-agent'),
   LIVEKIT_WORKER_NUM_IDLE: whole(1, 100, 2),
   MAX_JOBS: whole(1, 1000, 10),
+  USER_JOIN_TIMEOUT: whole(1, 3600, 120),
   DEPARTURE_TIMEOUT: whole(1, 3600, 60),
   DRAIN_TIMEOUT: whole(0, 86_400, 3600),
   HEALTH_HOST: text.default('127.0.0.1'),

@@ -5,6 +5,7 @@ import { loadConfig, type Config } from './config.ts'
 import { createLogger, withoutTokens } from './log.ts'
 import { readMetadata } from './metadata.ts'
 import { report } from './reports.ts'
+import { createRoomApi, removeAvatar } from './rooms.ts'
 
 /** Each agent is loaded only in the processes that serve it: an echo needs neither models nor MCP in its memory. */
 async function loadAgent (config: Config): Promise<(call: Call) => Promise<void>> {
@@ -46,5 +47,11 @@ export default defineAgent({
       log.error({ error }, 'the agent could not start')
       ctx.shutdown('failed')
     }
+  },
+  /** The framework calls it before the agent leaves its room, whatever for: an avatar would stay, and be paid for, until the room closes. */
+  async onSessionEnd (ctx: JobContext) {
+    if (config.agent !== 'avatar') return
+    const rooms = createRoomApi(config.serverUrl, config.LIVEKIT_API_KEY, config.LIVEKIT_API_SECRET)
+    await removeAvatar(rooms, ctx.job.room?.name ?? '', ctx.info.acceptArguments.identity).catch(() => {})
   }
 })

@@ -30,9 +30,14 @@ export function createRoomApi (url: string, apiKey: string, apiSecret: string): 
  * LiveKit itself would show both as ACTIVE for 20 s. The avatar goes first: once the agent is gone the service sends another, with an avatar of the same identity.
  */
 export async function removeGhost (rooms: RoomApi, room: string, identity: string): Promise<void> {
+  await removeAvatar(rooms, room, identity)
+  await rooms.remove(room, identity)
+}
+
+/** Removes the avatar that publishes for an agent, if there is one. */
+export async function removeAvatar (rooms: RoomApi, room: string, identity: string): Promise<void> {
   const participants = await rooms.list(room).catch(() => [])
   for (const participant of participants) {
     if (participant.attributes[PUBLISH_ON_BEHALF] === identity) await rooms.remove(room, participant.identity)
   }
-  await rooms.remove(room, identity)
 }

@@ -20,6 +20,7 @@ let speech: Speech
 let mcp: Awaited<ReturnType<typeof startMcpServer>>
 let realtime: Awaited<ReturnType<typeof startRealtime>>
 let bey: Awaited<ReturnType<typeof startBey>>
+let env: Record<string, string>
 let worker: RunningWorker
 let next: 'weather' | 'story' = 'weather'
 
@@ -35,7 +36,7 @@ before(async () => {
       return next === 'weather' ? { tool: 'get_weather', args: { city: 'Paris' } } : { text: STORY }
     }
   })
-  worker = await startWorker(['avatar'], {
+  env = {
     ...livekit.env,
     OPENAI_API_KEY: 'openai-key',
     REALTIME_BASE_URL: realtime.url,
@@ -46,7 +47,8 @@ before(async () => {
     AVATAR_SILENCE_TIMEOUT: '3',
     MCP_TEST_TOKEN: TOKEN,
     MCP_CONFIG: JSON.stringify({ servers: [{ name: 'test', url: mcp.url, auth: { type: 'bearer', token_env: 'MCP_TEST_TOKEN' }, allow: { avatar: ['get_weather'] } }] })
-  })
+  }
+  worker = await startWorker(['avatar'], env)
 })
 after(async () => {
   await worker?.stop()
@@ -56,7 +58,7 @@ after(async () => {
   await Promise.all([speech?.stop(), livekit?.stop()])
 })
 
-const begin = () => startSession(livekit, { mode: 'video', agent_type: undefined, counselor_category: 'Exams', system_prompt: 'SECRET-PROMPT: you help with exams.' }, 'avatar-agent')
+const begin = (agentName = 'avatar-agent') => startSession(livekit, { mode: 'video', agent_type: undefined, counselor_category: 'Exams', system_prompt: 'SECRET-PROMPT: you help with exams.' }, agentName)
 const state = async (session: Session) => (await activeAgents(livekit, session.roomName))[0]?.attributes.avatar
 const becomes = (session: Session, wanted: string, limit = 10_000) => until(`the avatar is ${wanted}`, async () => (await state(session)) === wanted, limit)
 const heardFrom = (caller: Caller, identity: string, time: number) => caller.heard.filter((frame) => frame.from === identity && frame.at > time && frame.level > -45)
@@ -173,6 +175,21 @@ test('the model\'s connection is cut in mid-call: it is made again, and when it 
   realtime.drop(true)
   await livekit.rooms.deleteRoom(session.roomName)
   await caller.leave()
+})
+
+test('an avatar whose user does not come goes with its agent, long before the room', async (t) => {
+  const own = await startWorker(['avatar'], { ...env, VIDEO_AGENT_NAME: 'impatient', LIVEKIT_WORKER_NUM_IDLE: '1', USER_JOIN_TIMEOUT: '5' })
+  t.after(() => own.stop())
+  const session = await begin('impatient')
+  await becomes(session, 'ready')
+  const avatar = bey.avatars.at(-1)!
+  await until('the agent has left', async () => (await activeAgents(livekit, session.roomName)).length === 0)
+  await until('its avatar has gone too', () => avatar.output().includes('session ended'), 2000)
+  assert.deepEqual(own.lines().filter(({ level, component }) => ['warn', 'error'].includes(String(level)) && component === undefined).map(({ msg }) => msg), [])
+  assert.doesNotMatch(await (await fetch(`${own.url}/metrics`)).text(), /agents_avatar_changes_total{state="failed"}/)
+  assert.deepEqual(await livekit.rooms.listParticipants(session.roomName), [])
+  assert.equal((await livekit.rooms.listRooms([session.roomName])).length, 1)
+  await livekit.rooms.deleteRoom(session.roomName)
 })
 
 for (const [name, behaviour, limit] of [
