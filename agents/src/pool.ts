@@ -32,6 +32,7 @@ export async function holdPool () {
   let open = true
   const given = new WeakMap<ChildProcess, RunningJob>()
   const repetitions = new Map<string, number>()
+  let onGiven: (jobId: string) => void = () => {}
 
   ProcPool.prototype.start = function (this: FrameworkPool) {
     if (!Array.isArray(this.warmedProcQueue?.items)) throw new Error('ProcPool is not as it was: see pool.ts before upgrading @livekit/agents')
@@ -41,12 +42,15 @@ export async function holdPool () {
   // The pool forgets a process as soon as sending to it fails, which may be before its end is known.
   JobProcExecutor.prototype.launchJob = function (this: Executor, job: RunningJob) {
     given.set(this.proc, job)
+    onGiven(job.job.id)
     return launchJob.call(this, job)
   }
 
   return {
     /** Processes that are warm and wait for a job. */
     idle: () => pool?.warmedProcQueue.items.length ?? 0,
+    /** Calls `listener` with each job that is given to a process: from now on it is among the pool's own. */
+    onGiven (listener: (jobId: string) => void) { onGiven = listener },
     /**
      * To be told of every process that has ended without having entered a room.
      * @returns `waiting`: it was warm, another takes its place; `job`: it had just been given a job, which goes to another process;

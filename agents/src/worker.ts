@@ -15,7 +15,7 @@ const HIGHEST_LOAD_WITH_ROOM = 0.69
 /** The framework asks for the load every 2.5 s, only while connected: silence for longer means the connection is gone. */
 const HEARTBEAT_LIMIT = 6000
 
-/** Milliseconds an accepted job may take to appear among the running ones. */
+/** Milliseconds an accepted job may take until it is given to a process: LiveKit may assign it to nobody. */
 const LAUNCH_LIMIT = 10_000
 
 /** Milliseconds the framework has for asking its idle processes to stop before they are ended. */
@@ -30,16 +30,15 @@ export interface WorkerOptions { config: Config, log: Logger, metrics: Metrics, 
 /** Creates the worker; nothing connects before `run`. */
 export function createWorker ({ config, log, metrics, pool, supervisor }: WorkerOptions) {
   const mode = servesVideo(config) ? 'video' : 'voice'
+  /** Accepted, and not yet given to a process; since when. */
   const launching = new Map<string, number>()
+  pool.onGiven((id) => launching.delete(id))
   let heartbeat = -Infinity
   let draining = false
 
   const running = (): number => {
-    const active = new Set(server.activeJobs.map(({ job }) => job.id))
-    for (const [id, since] of launching) {
-      if (active.has(id) || performance.now() - since > LAUNCH_LIMIT) launching.delete(id)
-    }
-    return active.size + launching.size
+    for (const [id, since] of launching) if (performance.now() - since > LAUNCH_LIMIT) launching.delete(id)
+    return server.activeJobs.length + launching.size
   }
 
   /** Accepts the jobs of our service as long as there is room. A refused job is not offered again: the service's watchdog dispatches anew. */

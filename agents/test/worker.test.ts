@@ -135,6 +135,19 @@ test('a job given to a process in the moment of its death goes to the next one',
   await warm()
 })
 
+test('the place of a short call is free when the call is over', async (t) => {
+  const own = await startWorker(['echo'], { ...livekit.env, VOICE_AGENT_NAME: 'single', LIVEKIT_WORKER_NUM_IDLE: '1', MAX_JOBS: '1' })
+  t.after(() => own.stop())
+  for (let i = 0; i < 2; i++) {
+    const session = await startSession(livekit, {}, 'single')
+    await agentJoins(livekit, session.roomName, 3000)
+    await livekit.rooms.deleteRoom(session.roomName)
+    await until('the job has ended', async () => (await own.health()).active_jobs === 0)
+    // LiveKit is told of the load every 2.5 s, and offers nothing to a worker that is full.
+    await sleep(3000)
+  }
+})
+
 test('ends its job when the user stays away', async (t) => {
   const own = await startWorker(['echo'], { ...livekit.env, VOICE_AGENT_NAME: 'short', DEPARTURE_TIMEOUT: '1', LIVEKIT_WORKER_NUM_IDLE: '1' })
   t.after(() => own.stop())
