@@ -101,6 +101,12 @@ test('.env.example lists every variable, in order', () => {
   assert.deepEqual(names, VARIABLES)
 })
 
+test('the agents\' section of the service\'s .env.example lists the variables that the service does not have, in the same order', () => {
+  const [service = '', ...others] = readFileSync(join(FOLDER, '../.env.example'), 'utf8').split(/^# ===== (?=agents\/)/m)
+  const namesIn = (text: string) => [...text.matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm)].map(([, name]) => name!)
+  assert.deepEqual(namesIn(others[0]!.split(/^# ===== /m)[0]!), VARIABLES.filter((name) => !namesIn(service).includes(name)))
+})
+
 const metadata = { session_id: 's', room_name: 'r', user_id: 'u', mode: 'voice', agent_type: 'diet', request_id: 'q', dispatch: 1 }
 
 test('reads the metadata of both modes', () => {
