@@ -4,6 +4,7 @@ import { RoomServiceClient } from 'livekit-server-sdk'
 import pg from 'pg'
 import { freeTcpPort, startLiveKit, type LiveKitOptions } from '../livekit/livekit.ts'
 import { disposeParticipants } from '../livekit/participant.ts'
+import { startFaultProxy } from '../faults/fault-proxy.ts'
 import { startPostgres } from '../postgres.ts'
 import { startService, type Service } from './service.ts'
 import { startTestWorker, type Behaviour } from '../livekit/test-worker.ts'
@@ -39,26 +40,49 @@ export async function startDatabase () {
   return postgres.url
 }
 
+/** A proxy that fails on demand in front of an address; ends with the part of the proof. */
+export async function faultsBefore (address: string) {
+  const { hostname, port } = new URL(address)
+  const proxy = await startFaultProxy({ target: { host: hostname, port: Number(port) } })
+  closers.unshift(() => proxy.stop())
+  return proxy
+}
+
+export interface NeighbourhoodOptions {
+  env?: NodeJS.ProcessEnv
+  webhooks?: boolean
+  livekit?: LiveKitOptions
+  databaseUrl?: string
+  descriptors?: number
+  /** Put a proxy that fails on demand between the service and LiveKit, PostgreSQL and LiveKit's webhooks: `faults`. */
+  faults?: boolean
+  built?: boolean
+}
+
 /** A real LiveKit, the service as a process, its database, and what is needed to act and look. */
-export async function neighbourhood ({ env = {}, webhooks = true, livekit: options = {}, databaseUrl, descriptors }: { env?: NodeJS.ProcessEnv, webhooks?: boolean, livekit?: LiveKitOptions, databaseUrl?: string, descriptors?: number } = {}) {
+export async function neighbourhood ({ env = {}, webhooks = true, livekit: options = {}, databaseUrl, descriptors, faults = false, built = false }: NeighbourhoodOptions = {}) {
   const port = await freeTcpPort()
-  const livekit = await startLiveKit({ ...options, log: console.log, ...(webhooks && { webhookUrl: `http://127.0.0.1:${port}/api/v1/livekit/webhook` }) })
+  const webhookProxy = faults ? await faultsBefore(`http://127.0.0.1:${port}`) : undefined
+  const livekit = await startLiveKit({ ...options, log: console.log, ...(webhooks && { webhookUrl: `http://127.0.0.1:${webhookProxy?.port ?? port}/api/v1/livekit/webhook` }) })
   closers.unshift(async () => { disposeParticipants(); await livekit.stop() })
   const database = databaseUrl ?? await startDatabase()
+  const proxies = webhookProxy && { webhooks: webhookProxy, livekit: await faultsBefore(livekit.url), postgres: await faultsBefore(database) }
+  const databaseAddress = new URL(database)
+  if (proxies) databaseAddress.port = String(proxies.postgres.port)
   const secret = randomBytes(32).toString('hex')
   const service: Service = await startService({
     PORT: String(port),
-    LIVEKIT_URL: livekit.url,
+    LIVEKIT_URL: proxies ? `ws://127.0.0.1:${proxies.livekit.port}` : livekit.url,
     LIVEKIT_API_KEY: livekit.apiKey,
     LIVEKIT_API_SECRET: livekit.apiSecret,
     JWT_SECRET: secret,
-    DATABASE_URL: database,
+    DATABASE_URL: databaseAddress.href,
     RATE_LIMIT_PER_MINUTE: '0',
     START_LIMIT_PER_MINUTE: '0',
     MAX_SESSIONS_PER_USER: '1000',
     LOG_LEVEL: 'warn',
     ...env
-  }, { descriptors })
+  }, { descriptors, built })
   closers.unshift(() => service.stop())
   const sql = new pg.Client({ connectionString: database })
   sql.on('error', () => {})
@@ -72,6 +96,9 @@ export async function neighbourhood ({ env = {}, webhooks = true, livekit: optio
   return {
     livekit,
     service,
+    secret,
+    databaseUrl: database,
+    faults: proxies,
     rooms: new RoomServiceClient(livekit.url, livekit.apiKey, livekit.apiSecret),
     query: async <Row extends object = any>(text: string, values: unknown[] = []) => (await sql.query(text, values)).rows as Row[],
     call,
@@ -94,7 +121,7 @@ export async function tearDown () {
 export async function prove (parts: Record<string, () => Promise<void>>) {
   const only = process.argv[2]
   for (const [name, part] of Object.entries(parts)) {
-    if (only && !name.includes(only)) continue
+    if (only && !name.toLowerCase().includes(only.toLowerCase())) continue
     console.log(`\n${name}`)
     try {
       await part()

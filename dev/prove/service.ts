@@ -54,6 +54,8 @@ export async function startService (env: NodeJS.ProcessEnv, options: { checkout?
     pid: child.pid!,
     /** From the start of the process to its first ready answer, ms. */
     readyAfter: performance.now() - began,
+    /** Whether the process runs. */
+    isAlive: () => child.exitCode === null && child.signalCode === null,
     /** Everything it printed. */
     log: () => printed,
     /** SIGTERM; resolves with its exit code. */

@@ -1,0 +1,122 @@
+// `npm run prove:load`: 10, 50, 100 and 500 users at once over HTTP (k6), more than the service can take, and real calls with sound. What each process holds meanwhile.
+// Takes k6 on the PATH (`go install go.k6.io/k6@v1.8.1`).
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { startEchoAgent } from '../demo/agents.ts'
+import { joinRoom } from '../livekit/participant.ts'
+import { claim, neighbourhood, prove, seconds, sleep, until } from './proof.ts'
+import { holdingOf, type Holding } from './processes.ts'
+import { percentile } from './traffic.ts'
+
+const LEVELS = [10, 50, 100, 500]
+const SECONDS = 20
+const PROMISED = 200 // ms, on average (C6)
+const script = fileURLToPath(new URL('../../bench/load.k6.js', import.meta.url))
+const results = fileURLToPath(new URL('../../bench/results/load.json', import.meta.url))
+const kept: Record<string, unknown> = {}
+
+interface Trend { values: Record<string, number> }
+
+async function k6 (env: NodeJS.ProcessEnv): Promise<Record<string, Trend>> {
+  const child = spawn('k6', ['run', '--quiet', script], { env: { ...process.env, ...env, K6_NO_USAGE_REPORT: 'true' }, stdio: ['ignore', 'pipe', 'pipe'] })
+  let printed = ''
+  let said = ''
+  child.stdout.on('data', (chunk) => { printed += chunk })
+  child.stderr.on('data', (chunk) => { said += chunk })
+  const [code] = await Promise.race([once(child, 'close'), once(child, 'error').then(([error]) => { throw new Error('k6 does not start: go install go.k6.io/k6@v1.8.1, and put it on the PATH', { cause: error }) })])
+  if (code !== 0 && code !== 99) throw new Error(`k6 ended with ${code}:\n${said.slice(-1000)}`)
+  return JSON.parse(printed)
+}
+
+/** Looks at processes every half second while `work` goes on: the most memory and descriptors, and the share of a core. */
+async function watched<Result> (pids: Record<string, number>, connections: () => Promise<number>, work: () => Promise<Result>) {
+  const most: Record<string, Holding> = {}
+  const before = Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, holdingOf(pid).cpu]))
+  let database = 0
+  const look = async () => {
+    for (const [name, pid] of Object.entries(pids)) {
+      const now = holdingOf(pid)
+      const max = most[name] ??= now
+      for (const key of ['memory', 'descriptors', 'threads'] as const) max[key] = Math.max(max[key], now[key])
+    }
+    database = Math.max(database, await connections())
+  }
+  const began = performance.now()
+  const timer = setInterval(() => { look().catch(() => {}) }, 500)
+  const result = await work().finally(() => clearInterval(timer))
+  const took = performance.now() - began
+  await look()
+  const processes = Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, { cpu: (holdingOf(pid).cpu - before[name]!) / took * 100, memory: most[name]!.memory, descriptors: most[name]!.descriptors }]))
+  return { result, processes, database }
+}
+
+const show = (processes: Record<string, { cpu: number, memory: number, descriptors: number }>) => Object.entries(processes).map(([name, { cpu, memory, descriptors }]) => `${name} ${cpu.toFixed(0)} % ${memory.toFixed(0)} MB ${descriptors} fds`).join(', ')
+
+async function setting (env: NodeJS.ProcessEnv = {}) {
+  const all = await neighbourhood({ built: true, env: { NODE_ENV: 'production', LOG_LEVEL: 'warn', MAX_SESSIONS_PER_USER: '5', ...env } })
+  const connections = async () => (await all.query<{ n: number }>('select count(*)::int as n from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'))[0]!.n
+  const left = async () => ({ rows: (await all.query('select count(*)::int as n from sessions where state in (\'starting\', \'live\', \'ending\')'))[0].n as number, rooms: (await all.rooms.listRooms()).length })
+  return { ...all, connections, left, pids: { service: all.service.pid, LiveKit: all.livekit.pid } }
+}
+
+await prove({
+  'as many users as the customers wrote': async () => {
+    const { service, secret, pids, connections, left } = await setting()
+    console.log('  | users | requests a second | start p50 / p95 / p99 ms | all p50 / p95 / p99 ms | failed | service | LiveKit | database connections |\n  |---|---|---|---|---|---|---|---|')
+    for (const users of LEVELS) {
+      const { result, processes, database } = await watched(pids, connections, () => k6({ URL: service.url, SECRET: secret, USERS: String(users), SECONDS: String(SECONDS), PAUSE: '1', RUN: String(users) }))
+      const trend = (name: string) => ['med', 'p(95)', 'p(99)'].map((key) => result[name]!.values[key]!.toFixed(0)).join(' / ')
+      const failed = ['start', 'status', 'active', 'token', 'end'].reduce((sum, name) => sum + (result[`checks{name:${name}}`]?.values.fails ?? 0), 0)
+      const count = result.http_req_duration!.values.count!
+      kept[users] = { requests: count, failed, start: result['http_req_duration{name:start}']!.values, all: result.http_req_duration!.values, processes, database }
+      const cell = (one: { cpu: number, memory: number, descriptors: number }) => `${one.cpu.toFixed(0)} %, ${one.memory.toFixed(0)} MB, ${one.descriptors} fds`
+      console.log(`  | ${users} | ${(count / SECONDS).toFixed(0)} | ${trend('http_req_duration{name:start}')} | ${trend('http_req_duration')} | ${failed} | ${cell(processes.service!)} | ${cell(processes.LiveKit!)} | ${database} |`)
+      claim(`${users} users: no failure, half of all under ${PROMISED} ms`, failed === 0 && result.http_req_duration!.values.med! < PROMISED)
+      const quiet = await until(async () => { const { rows, rooms } = await left(); return rows + rooms === 0 }, 60_000)
+      claim(`${users} users: nothing is left`, quiet < Infinity, seconds(quiet))
+    }
+  },
+
+  'more than it can take': async () => {
+    const { service, secret, pids, connections, left, call } = await setting()
+    const { result, processes } = await watched(pids, connections, () => k6({ URL: service.url, SECRET: secret, USERS: '1000', SECONDS: '15', PAUSE: '0', RUN: 'over' }))
+    const count = result.http_req_duration!.values.count!
+    const refused = result['checks{name:start}'] ? ['start', 'status', 'active', 'token', 'end'].reduce((sum, name) => sum + (result[`checks{name:${name}}`]?.values.fails ?? 0), 0) : 0
+    console.log(`  1,000 users without a pause: ${count} requests in 15 s, ${refused} refused, p50 ${result.http_req_duration!.values.med!.toFixed(0)} ms, p99 ${result.http_req_duration!.values['p(99)']!.toFixed(0)} ms; ${show(processes)}`)
+    kept.beyond = { requests: count, refused, all: result.http_req_duration!.values, processes }
+    const again = await until(async () => (await call('after', 'GET', '/voice-sessions/active')).status === 200, 30_000)
+    claim('it is itself again', again < 5000, seconds(again))
+    const quiet = await until(async () => { const { rows, rooms } = await left(); return rows === rooms }, 60_000)
+    claim('no session half made: as many rows as rooms', quiet < Infinity, JSON.stringify(await left()))
+  },
+
+  'with sound': async () => {
+    const { livekit, start, end, pids, connections } = await setting({ MAX_SESSIONS_PER_USER: '50' })
+    const agent = await startEchoAgent({ livekit, agentName: 'voice-agent', say: () => {} })
+    try {
+      for (const width of [1, 2, 5, 10]) {
+        const { result, processes } = await watched(pids, connections, () => Promise.all(Array.from({ length: width }, async (_, n) => {
+          const session = await start(`sound-${width}-${n}`)
+          const caller = await joinRoom({ url: livekit.url, token: session.token, publish: true })
+          const trips = await caller.echo(15)
+          await caller.leave()
+          await end(`sound-${width}-${n}`, session.room_name)
+          return trips
+        })))
+        const trips = result.flat()
+        kept[`sound ${width}`] = { median: percentile(trips, 0.5), p95: percentile(trips, 0.95), processes }
+        claim(`${width} calls at once: sound there and back`, trips.length === width * 15, `${trips.length} of ${width * 15} beeps came back, median ${percentile(trips, 0.5).toFixed(0)} ms, 95 % within ${percentile(trips, 0.95).toFixed(0)} ms; ${show(processes)}`)
+        await sleep(3000)
+      }
+    } finally {
+      await agent.stop()
+    }
+  },
+
+  kept: async () => {
+    await writeFile(results, JSON.stringify(kept, null, 2) + '\n')
+    console.log(`  ${results}`)
+  }
+})
