@@ -28,7 +28,7 @@ export async function pythonForSpeech (installing: (folder: string) => void = ()
   await mkdir(cache, { recursive: true })
   try {
     await run('python3', ['-m', 'venv', making])
-    await run(join(making, 'bin/python'), ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...REQUIREMENTS.flatMap((file) => ['-r', file])])
+    await run(join(making, 'bin/python'), ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', '--require-hashes', ...REQUIREMENTS.flatMap((file) => ['-r', file])])
     await rename(making, folder)
   } finally {
     await rm(making, { recursive: true, force: true })
