@@ -1,0 +1,97 @@
+// docker-compose.yml and the images it names: each container is contained, each image pinned, no secret written down.
+import { readFile } from 'node:fs/promises'
+import t from 'tap'
+import { parse } from 'yaml'
+
+interface Service {
+  build?: string | { context: string, dockerfile?: string }
+  image: string
+  restart?: string
+  user?: string
+  read_only?: boolean
+  cap_drop?: string[]
+  security_opt?: string[]
+  mem_limit?: string
+  pids_limit?: number
+  environment?: Record<string, string | number | null>
+  command?: string[]
+  volumes?: string[]
+  healthcheck?: object
+}
+
+const root = new URL('../', import.meta.url)
+const read = (file: string) => readFile(new URL(file, root), 'utf8')
+const { services } = parse(await read('docker-compose.yml'), { merge: true }) as { services: Record<string, Service> }
+const all = Object.entries(services)
+
+/** The Dockerfile of what is built here; nothing for what is pulled. */
+async function dockerfileOf ({ build }: Service): Promise<string | undefined> {
+  if (build === undefined) return undefined
+  const { context, dockerfile = 'Dockerfile' } = typeof build === 'string' ? { context: build } : build
+  return await read(`${context}/${dockerfile}`)
+}
+
+t.test('contains every container alike: read-only, no capability, no way to gain one, limits of memory and processes', (t) => {
+  for (const [name, service] of all) {
+    t.match(service, {
+      restart: 'unless-stopped',
+      read_only: true,
+      cap_drop: ['ALL'],
+      security_opt: ['no-new-privileges:true'],
+      mem_limit: /^\d+[mg]$/,
+      pids_limit: Number
+    }, name)
+    for (const key of ['cap_add', 'privileged', 'network_mode', 'pid', 'ipc', 'devices', 'env_file']) t.notOk(key in service, `${name}: ${key}`)
+    for (const mount of service.volumes ?? []) t.match(mount, /^(\.\/deploy\/[^:]+:[^:]+:ro|[a-z-]+:\/[^:]+)$/, `${name}: ${mount}`)
+  }
+  t.end()
+})
+
+t.test('runs none as root', async (t) => {
+  for (const [name, service] of all) {
+    const user = service.user ?? /^USER (.*)$/m.exec(await dockerfileOf(service) ?? '')?.[1]
+    t.match(user, /^[1-9]\d*(:[1-9]\d*)?$/, name)
+  }
+})
+
+t.test('asks every container how it is', async (t) => {
+  for (const [name, service] of all) t.ok(service.healthcheck ?? /^HEALTHCHECK /m.test(await dockerfileOf(service) ?? ''), name)
+})
+
+t.test('pins every image to a release, those that the Dockerfiles begin with too', async (t) => {
+  const pinned = /^[a-z0-9./-]+:v?\d+\.\d+(\.\d+)?(-[a-z0-9.-]+)?$/
+  for (const [name, service] of all) {
+    const dockerfile = await dockerfileOf(service)
+    if (dockerfile === undefined) t.match(service.image, pinned, name)
+    for (const [, base = ''] of dockerfile?.matchAll(/^FROM (\S+)/gm) ?? []) t.match(base, pinned, `${name}: ${base}`)
+  }
+  // CVE-2025-49844 is in all before.
+  const [, minor = 0, patch = 0] = /^redis:7\.(\d+)\.(\d+)-/.exec(services.redis!.image) ?? []
+  t.ok(Number(minor) > 4 || (Number(minor) === 4 && Number(patch) >= 6), services.redis!.image)
+})
+
+t.test('has one Node in all images, and it is one with long-term support', async (t) => {
+  const bases = (await Promise.all(['Dockerfile', 'agents/Dockerfile'].map(read))).flatMap((file) => file.match(/^FROM node:\S+/gm) ?? [])
+  t.equal(bases.length, 5)
+  t.equal(new Set(bases).size, 1)
+  t.match(bases[0], /^FROM node:24\./)
+})
+
+t.test('holds the Python packages of the speech servers to their hashes', async (t) => {
+  for (const server of ['whisper', 'tts']) {
+    t.match(await read(`agents/${server}/Dockerfile`), /pip install .*--require-hashes/)
+    const requirements = (await read(`agents/${server}/requirements.txt`)).replaceAll('\\\n', ' ').split('\n').filter((line) => /^[a-z]/i.test(line))
+    t.ok(requirements.length > 10)
+    for (const line of requirements) t.match(line, /^[A-Za-z0-9_.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}/)
+  }
+})
+
+t.test('takes each secret from the environment', (t) => {
+  for (const [name, { environment = {}, command = [] }] of all) {
+    for (const [key, value] of Object.entries(environment)) {
+      if (/SECRET|PASSWORD|TOKEN|KEYS?$|_URL$/.test(key) && value !== null) t.match(String(value), /^(\$\{\w+(:[?-][^}]*)?\}.*|[a-z]+:\/\/([a-z]+:\$\{\w+[^}]*\}@)?[a-z]+(:\d+)?(\/\w*)*)$/, `${name}: ${key}`)
+    }
+    t.notMatch(command.join(' '), /pass|secret|token/i, name)
+  }
+  t.end()
+})
