@@ -35,6 +35,7 @@ export async function startPostgres (): Promise<{ url: string, stop: () => Promi
   guard(server, folder)
   const gone = new Promise((resolve) => { server.once('exit', resolve) })
   const stop = async () => {
+    server.ref() // else Node ends before the wait does
     server.kill('SIGINT') // fast: connections are cut
     await gone
     await rm(folder, { recursive: true, force: true })
