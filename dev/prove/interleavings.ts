@@ -21,14 +21,19 @@ if (values['put-back'] && !fault) throw new Error(`--put-back takes a part of on
 if (process.send) await work(runs)
 else if (values.path !== undefined) {
   const result = await fc.check(interleavings(fault), { seed: Number(values.seed), path: values.path })
-  console.log(result.failed ? fc.defaultReportMessage(result) : 'It holds.')
+  console.log(result.failed ? told(result) : 'It holds.')
 } else await lead()
+
+/** The smallest schedule that was found, and what it breaks. */
+function told<Ts> (result: fc.RunDetails<Ts>): string {
+  return `${fc.defaultReportMessage(result)}\n\n${(result.errorInstance as Error | null)?.message ?? ''}`
+}
 
 /** One of several processes: batch after batch, until it has done its share or found something. */
 async function work (share: number) {
   for (let done = 0; done < share; done += BATCH) {
     const result = await fc.check(interleavings(fault), { numRuns: Math.min(BATCH, share - done) })
-    const report: Report = { runs: result.numRuns, ...(result.failed && { failure: fc.defaultReportMessage(result)! }) }
+    const report: Report = { runs: result.numRuns, ...(result.failed && { failure: told(result) }) }
     await new Promise((resolve) => process.send!(report, resolve))
     if (result.failed) break
   }
