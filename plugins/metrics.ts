@@ -15,6 +15,8 @@ const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIO
 export default fp(async (app) => {
   const metrics = new Registry()
   collectDefaultMetrics({ register: metrics })
+  // Gauges called totals, which Prometheus' conventions do not allow; what they count is by kind in those of the same name without it.
+  for (const name of ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total']) metrics.removeSingleMetric(name)
   const duration = new Histogram({
     name: 'http_request_duration_seconds',
     help: 'From the arrival of a request to the end of its answer',

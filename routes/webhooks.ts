@@ -1,12 +1,14 @@
 // What LiveKit tells of its rooms: signed events, each applied once, answered within milliseconds.
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { Counter } from 'prom-client'
+import { Counter, Histogram } from 'prom-client'
 
 const BODY_LIMIT = 64 * 1024
 
 const webhooks: FastifyPluginAsync = async (app) => {
   const received = new Counter({ name: 'livekit_webhooks_total', help: 'Webhooks by event and what became of them', labelNames: ['event', 'outcome'] as const, registers: [app.metrics] })
+  // LiveKit tells the time of an event in whole seconds.
+  const lag = new Histogram({ name: 'livekit_webhook_lag_seconds', help: 'From an event in LiveKit to its webhook here', buckets: [1, 2, 5, 10, 15, 30, 60], registers: [app.metrics] })
 
   // LiveKit signs the bytes: they must stay as they came. Fastify would answer its media type with 415, and LiveKit never repeats a 4xx.
   app.removeAllContentTypeParsers()
@@ -19,6 +21,7 @@ const webhooks: FastifyPluginAsync = async (app) => {
     })
     const outcome = await app.lifecycle.apply(event)
     received.inc({ event: outcome === 'ignored' ? 'other' : event.type, outcome })
+    if (outcome !== 'ignored') lag.observe(Math.max(0, (Date.now() - event.at.getTime()) / 1000))
     return { outcome }
   })
 }

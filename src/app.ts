@@ -22,6 +22,7 @@ import videoSessions, { createRoom } from '../routes/video-sessions.ts'
 import voiceSessions from '../routes/voice-sessions.ts'
 import webhooks from '../routes/webhooks.ts'
 import type { Clock } from './sessions/clock.ts'
+import type { Tracing } from './sessions/tracing.ts'
 import wiring from './wiring.ts'
 
 export interface AppOptions {
@@ -31,6 +32,8 @@ export interface AppOptions {
   clock?: Clock
   /** Where log lines go; stdout when not given. */
   logStream?: { write: (line: string) => void }
+  /** Who traces; nobody when not given. `logFields` go into every log line. */
+  tracing?: Tracing & { logFields: () => object, onTrouble: (tell: () => void) => void }
 }
 
 const clock: Clock = { now: Date.now, elapsed: () => performance.now(), sleep }
@@ -41,7 +44,8 @@ const clock: Clock = { now: Date.now, elapsed: () => performance.now(), sleep }
  */
 export async function buildApp (options: AppOptions = {}): Promise<FastifyInstance> {
   const proxies = new BlockList()
-  const app = Fastify(serverOptions(proxies, options.logStream))
+  const app = Fastify(serverOptions(proxies, options.logStream, options.tracing?.logFields))
+  options.tracing?.onTrouble(() => app.log.warn('traces cannot be exported'))
   try {
     await app.register(config, { environment: options.environment ?? process.env, dotenv: !options.environment })
     await app.register(metrics)
@@ -56,7 +60,7 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
     await app.register(database)
     await app.register(livekit)
     await app.register(sessionMetrics)
-    await app.register(wiring, { clock: options.clock ?? clock })
+    await app.register(wiring, { clock: options.clock ?? clock, tracing: options.tracing })
 
     await app.register(operations)
     await app.register(voiceSessions, { prefix: '/api/v1/voice-sessions' })

@@ -1,19 +1,26 @@
 // The process: builds the app, listens, and stops so that nothing in flight fails.
+import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
-import { buildApp } from './app.ts'
 
 /** How long readiness says no before the listener closes, ms: what a load balancer needs to notice. */
 const NOTICE = 1000
 
 try {
-  const app = await buildApp()
+  if (existsSync('.env')) process.loadEnvFile()
+  // OpenTelemetry has to be there before what it watches, and where nobody traces none of it is loaded.
+  const { OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SDK_DISABLED } = process.env
+  const isTraced = OTEL_EXPORTER_OTLP_ENDPOINT && OTEL_SDK_DISABLED !== 'true'
+  const tracing = isTraced ? (await import('../plugins/opentelemetry.ts')).startTracing() : undefined
+  const { buildApp } = await import('./app.ts')
+  const app = await buildApp({ tracing })
   closeWithGrace({ delay: 9000, logger: app.log }, async ({ err, signal }) => {
     if (err) app.log.error({ err }, 'unexpected error: stopping')
     else app.log.info({ signal }, 'stopping')
     app.readiness.drain()
     if (!err) await sleep(NOTICE)
     await app.close()
+    await tracing?.stop()
   })
   await app.listen({ host: app.config.HOST, port: app.config.PORT })
 } catch (error) {

@@ -12,6 +12,7 @@ import { createReadiness, type Readiness } from './sessions/readiness.ts'
 import { createReconciler, type Reconciler } from './sessions/reconciler.ts'
 import { createRetention, type Retention } from './sessions/retention.ts'
 import { createSessions, type Sessions } from './sessions/sessions.ts'
+import { noTracing, type Tracing } from './sessions/tracing.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -25,7 +26,7 @@ declare module 'fastify' {
   }
 }
 
-export default fp(async (app, { clock }: { clock: Clock }) => {
+export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tracing?: Tracing }) => {
   const { config, livekit, sessionStore: store, sessionMetrics: metrics, log } = app
   const modes = createModes({
     voice: { agentName: config.VOICE_AGENT_NAME, tokenTtl: config.VOICE_TOKEN_TTL, maxDuration: config.VOICE_MAX_DURATION ?? config.VOICE_TOKEN_TTL },
@@ -36,7 +37,7 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
   const audit = createAudit({ store, clock })
   const categories = createCategories({ categories: app.categoryStore, audit, clock })
   const agentArrival = createAgentArrival({ livekit, clock })
-  const lifecycle = createLifecycle({ store, livekit, clock, metrics, agentTimeout: config.AGENT_JOIN_TIMEOUT, onAgent: agentArrival.told, wake: () => reconciler.wake() })
+  const lifecycle = createLifecycle({ store, livekit, clock, metrics, tracing, agentTimeout: config.AGENT_JOIN_TIMEOUT, onAgent: agentArrival.told, wake: () => reconciler.wake() })
   const reconciler: Reconciler = createReconciler({
     store,
     livekit,
@@ -51,8 +52,9 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
       endOnAgentFailure: config.END_ON_AGENT_FAILURE
     },
     revives: autoCreate.isOn,
-    jobMetadata: async (session, dispatch) => jobMetadata(session, dispatch, await categories.promptOf(session)),
-    metrics
+    jobMetadata: async (session, dispatch) => jobMetadata(session, dispatch, await categories.promptOf(session), tracing.traceparent()),
+    metrics,
+    tracing
   })
   const retention = createRetention({ store, clock, log, days: config.RETENTION_DAYS })
 
@@ -65,6 +67,7 @@ export default fp(async (app, { clock }: { clock: Clock }) => {
     modes,
     clock,
     metrics,
+    tracing,
     promptOf: categories.promptOf,
     livekitUrl: config.LIVEKIT_URL,
     limits: {

@@ -229,7 +229,7 @@ t.test('B7: metrics of sessions, agents and calls', async (t) => {
   const { body } = await app.inject('/metrics')
   t.match(body, /^sessions_started_total\{mode="video"\} \d+$/m)
   t.match(body, /^sessions_ended_total\{mode="video",reason="user"\} 1$/m)
-  t.match(body, /^sessions_live\{mode="video"\} \d+$/m)
+  t.match(body, /^sessions_live\{mode="video",state="live"\} \d+$/m)
   t.match(body, /^livekit_requests_total\{method="CreateRoom",outcome="ok"\} \d+$/m)
   t.match(body, /^livekit_request_duration_seconds_bucket\{le="0.1",method="CreateRoom"\} \d+$/m)
   const guarded = await appFor(t, environment(livekit, databaseUrl, { METRICS_TOKEN: 'only-prometheus-may-read' }))

@@ -181,9 +181,9 @@ export function createStatements () {
     },
 
     countLive () {
-      const counts = new Map<Session['mode'], number>()
-      for (const row of rows.values()) if (!row.ended_at) counts.set(row.mode, (counts.get(row.mode) ?? 0) + 1)
-      return [...counts].map(([mode, count]) => ({ mode, count }))
+      const counts = new Map<string, Pick<Session, 'mode' | 'state'> & { count: number }>()
+      for (const { mode, state, ended_at: endedAt } of rows.values()) if (!endedAt) counts.set(`${mode} ${state}`, { mode, state, count: (counts.get(`${mode} ${state}`)?.count ?? 0) + 1 })
+      return [...counts.values()]
     }
   }
 }

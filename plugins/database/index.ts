@@ -1,5 +1,6 @@
 // PostgreSQL, given or of our own: opens it, brings the schema up to date, offers the stores, closes it.
 import fp from 'fastify-plugin'
+import { Gauge } from 'prom-client'
 import { createCategoryStore } from './category-store.ts'
 import { startEmbeddedPostgres } from './embedded/server.ts'
 import { migrate } from './migrate.ts'
@@ -23,7 +24,14 @@ export default fp(async (app) => {
     await embedded?.stop()
   })
   await migrate(url)
+  app.metrics.registerMetric(new Gauge({
+    name: 'database_connections',
+    help: 'Connections to PostgreSQL, busy and idle, and statements that wait for one',
+    labelNames: ['state'] as const,
+    registers: [],
+    collect () { for (const [state, count] of Object.entries(database.connections())) this.set({ state }, count) }
+  }))
 
   app.decorate('sessionStore', createSessionStore(database))
   app.decorate('categoryStore', createCategoryStore(database))
-}, { name: 'database', decorators: { fastify: ['config'] } })
+}, { name: 'database', decorators: { fastify: ['config', 'metrics'] } })

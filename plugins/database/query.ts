@@ -15,6 +15,8 @@ export interface Database {
    * Each text is prepared once on each connection; `prepared` false for one whose best plan depends on its values.
    */
   query: <Row extends object>(text: string, values: unknown[], deadline?: number, prepared?: boolean) => Promise<Row[]>
+  /** Connections of the pool now, and statements that wait for one. */
+  connections: () => { busy: number, idle: number, waiting: number }
   close: () => Promise<void>
 }
 
@@ -54,6 +56,7 @@ export function openDatabase (url: string, onError: (error: Error) => void): Dat
         }
       }
     },
+    connections: () => ({ busy: pool.totalCount - pool.idleCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     async close () {
       closing = true // its sockets may outlive end() by a moment
       await pool.end()

@@ -38,10 +38,11 @@ const requestId = /^[A-Za-z0-9._-]{1,64}$/
  * bodies are coerced and stripped, and bad addresses are repeated to whoever sent them.
  * @param proxies whose X-Forwarded-For is believed; the plugin below fills it from the configuration, which is read after the constructor
  * @param stream where log lines go instead of stdout, for tests
+ * @param logFields what every log line has besides
  */
-export function serverOptions (proxies: BlockList, stream?: { write: (line: string) => void }): FastifyHttpOptions<Server> {
+export function serverOptions (proxies: BlockList, stream?: { write: (line: string) => void }, logFields?: () => object): FastifyHttpOptions<Server> {
   return {
-    logger: loggerOptions(stream),
+    logger: loggerOptions(stream, logFields),
     // errors.ts tells of each failure once, the metrics of everything else.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: ({ headers: { 'x-request-id': given } }) => typeof given === 'string' && requestId.test(given) ? given : randomUUID(),

@@ -36,11 +36,13 @@ function scrub (text: unknown): string {
 /**
  * Pino's options for this service.
  * @param stream where the lines go; stdout when not given
+ * @param fields what every line has besides, asked for as it is written
  */
-export function loggerOptions (stream?: LoggerOptions['stream']): LoggerOptions {
+export function loggerOptions (stream?: LoggerOptions['stream'], fields?: () => object): LoggerOptions {
   return {
     level: 'info', // until the configuration is read
     ...(stream ? { stream } : {}),
+    ...(fields && { mixin: fields }),
     redact: { paths: secrets.flatMap((name) => [name, name.startsWith('[') ? `*${name}` : `*.${name}`]), censor: '[secret]' },
     serializers: {
       err: (thrown: unknown) => serializeError(thrown),

@@ -1,9 +1,9 @@
 // LiveKit as the service uses it: rooms, participants, dispatches, join tokens. Bounded, repeated once where that is safe, counted.
 import { randomUUID } from 'node:crypto'
-import { circuitBreaker, ConsecutiveBreaker, handleWhen } from 'cockatiel'
+import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from 'cockatiel'
 import { ParticipantInfo_Kind as Kind } from '@livekit/protocol'
 import { AgentDispatchClient, RoomServiceClient, ServerError } from 'livekit-server-sdk'
-import { Counter, Histogram, type Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Rooms } from '../../src/sessions/rooms.ts'
 import { isOutage, NO_TIME_LEFT, statusOf, toLiveKitError } from './errors.ts'
 import { toParticipant } from './participants.ts'
@@ -43,6 +43,12 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
   const calls = new Counter({ name: 'livekit_requests_total', help: 'Calls to LiveKit by method and outcome', labelNames: ['method', 'outcome'] as const, registers: [metrics] })
   const seconds = new Histogram({ name: 'livekit_request_duration_seconds', help: 'Duration of calls to LiveKit', labelNames: ['method'] as const, buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3], registers: [metrics] })
   const breaker = circuitBreaker(handleWhen(isOutage), { halfOpenAfter: 1000, breaker: new ConsecutiveBreaker(10) })
+  metrics.registerMetric(new Gauge({
+    name: 'livekit_breaker_open',
+    help: 'Whether calls to LiveKit are held back because it has been failing: 1 or 0',
+    registers: [],
+    collect () { this.set(breaker.state === CircuitState.Closed ? 0 : 1) }
+  }))
 
   const tokens = createTokens(apiKey, apiSecret)
   rooms.authHeader = dispatches.authHeader = tokens.authHeader

@@ -5,6 +5,7 @@ import { roomLimits } from './modes.ts'
 import { observe, whyGone, type Report } from './presence.ts'
 import type { LiveKitEvent, Rooms } from './rooms.ts'
 import type { Session, SessionStore, Stay } from './store.ts'
+import { noTracing, type Tracing } from './tracing.ts'
 import type { EndReason } from './vocabulary.ts'
 
 /** How long an end may take before another may take it over, ms: a request's deadline and some more. */
@@ -35,9 +36,10 @@ export interface LifecycleDependencies {
   /** Tells the reconciler that a session is due now. */
   wake?: () => void
   metrics?: SessionMetrics
+  tracing?: Tracing
 }
 
-export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent = () => {}, wake = () => {}, metrics = noMetrics }: LifecycleDependencies) {
+export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent = () => {}, wake = () => {}, metrics = noMetrics, tracing = noTracing }: LifecycleDependencies) {
   const now = () => new Date(clock.now())
   const later = (ms: number) => new Date(clock.now() + ms)
 
@@ -121,6 +123,7 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
         }
       }, event.participant ? [event.participant.sid] : [])
       if (session) {
+        tracing.about(session)
         metrics.reported(before!, session)
         if (session.next_check_at && session.next_check_at <= now()) wake()
         if (event.type === 'participant_joined' && event.participant?.kind === 'AGENT') onAgent(event.roomName)

@@ -1,5 +1,6 @@
 // What the rules tell whoever counts.
 import type { Session } from './store.ts'
+import type { ModeName } from './vocabulary.ts'
 
 /** What a pass of the reconciler did, by kind. */
 export interface PassResult {
@@ -13,13 +14,22 @@ export interface PassResult {
   lag: number
 }
 
+/** What a start came to: a new session, the same one again, refused for a reason of the caller's, failed for one of ours. */
+export type StartOutcome = 'started' | 'replayed' | 'refused' | 'failed'
+
 export interface SessionMetrics {
+  /** A start is about to be answered. */
+  answered: (mode: ModeName, outcome: StartOutcome) => void
   started: (session: Session) => void
   ended: (session: Session) => void
   /** A session before and after a report about its room. */
   reported: (before: Session, after: Session) => void
   pass: (result: PassResult) => void
+  /** Another agent was sent for; not `done` when LiveKit failed. */
+  dispatched: (session: Session, done: boolean) => void
+  /** No agent came, however often one was sent for. */
+  gaveUp: (session: Session, at: Date) => void
 }
 
 /** For tests and rules that nobody watches. */
-export const noMetrics: SessionMetrics = { started () {}, ended () {}, reported () {}, pass () {} }
+export const noMetrics: SessionMetrics = { answered () {}, started () {}, ended () {}, reported () {}, pass () {}, dispatched () {}, gaveUp () {} }

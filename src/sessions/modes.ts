@@ -63,8 +63,9 @@ export function createModes ({ voice, video, agentWait }: Record<ModeName, ModeS
  * It travels in the dispatch only, never in the room, where everybody could read it.
  * @param dispatch which dispatch of the session this is, from 1
  * @param systemPrompt what the agent of a video session is told (B4)
+ * @param traceparent of the span that sends for it, for the agent's own spans; nothing when nobody traces
  */
-export function jobMetadata (session: Session, dispatch: number, systemPrompt?: string): string {
+export function jobMetadata (session: Session, dispatch: number, systemPrompt?: string, traceparent?: string): string {
   return JSON.stringify({
     session_id: session.id,
     room_name: session.room_name,
@@ -74,6 +75,7 @@ export function jobMetadata (session: Session, dispatch: number, systemPrompt?: 
     ...(session.category_name && { counselor_category: session.category_name }),
     ...(systemPrompt && { system_prompt: systemPrompt }),
     request_id: session.request_id,
+    ...(traceparent && { traceparent }),
     dispatch
   })
 }

@@ -7,6 +7,7 @@ import type { Mode } from './modes.ts'
 import { observe } from './presence.ts'
 import type { Participant, Rooms } from './rooms.ts'
 import type { Session, SessionStore } from './store.ts'
+import { noTracing, type Tracing } from './tracing.ts'
 import type { ModeName } from './vocabulary.ts'
 import { watchAgent, type WatchdogLimits } from './watchdog.ts'
 
@@ -35,9 +36,10 @@ export interface ReconcilerDependencies {
   /** What the agent is told; the same as at the start but for the number of the dispatch. */
   jobMetadata: (session: Session, dispatch: number) => Promise<string> | string
   metrics?: SessionMetrics
+  tracing?: Tracing
 }
 
-export function createReconciler ({ store, livekit, lifecycle, modes, clock, log, limits, revives, jobMetadata, metrics = noMetrics }: ReconcilerDependencies) {
+export function createReconciler ({ store, livekit, lifecycle, modes, clock, log, limits, revives, jobMetadata, metrics = noMetrics, tracing = noTracing }: ReconcilerDependencies) {
   /** Since when LiveKit has answered nothing at all; then one question is asked for all sessions, and no row is touched. */
   let awaySince: number | undefined
   /** How often in a row a session could not be looked at. */
@@ -50,7 +52,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
       result.checked += due.length
       for (const { due_at: at } of due) result.lag = Math.max(result.lag, clock.now() - at.getTime())
       const before = result.unanswered
-      await lookAt(due, result)
+      if (due.length > 0) await tracing.apart('reconciler pass', due, () => lookAt(due, result))
       if (due.length > 0 && result.unanswered - before === due.length) awaySince = clock.now()
       if (due.length < BATCH) break
     }
@@ -175,9 +177,10 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
         await store.change({ id: current.id, check_no: current.check_no }, () => ({ session: { agent_state: 'failed' }, events: [event('agent.failed', {})] }))
         log.error({ roomName: current.room_name, userId: current.user_id, sessionId: current.id, requestId: current.request_id, dispatches: current.agent_dispatches }, 'no agent came')
         correct('agent_failed')
+        metrics.gaveUp(current, new Date(clock.now()))
         return limits.endOnAgentFailure ? end(current, 'agent_failed', () => {}) : release(current, nextLook)
       case 'dispatch':
-        await dispatch(current)
+        await tracing.apart('watchdog dispatch', [current], () => dispatch(current))
         correct('dispatched')
         return release(current, later(SOON))
     }
@@ -196,7 +199,9 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
     log.warn({ roomName: session.room_name, userId: session.user_id, sessionId: session.id, requestId: session.request_id, dispatch: number }, 'agent missing: dispatching another')
     try {
       await livekit.createDispatch(session.room_name, modes[session.mode].agentName, await jobMetadata(session, number))
+      metrics.dispatched(session, true)
     } catch (err) {
+      metrics.dispatched(session, false)
       // It may have been done or not. The count stands; the next look sees who came, and only then sends again.
       log.warn({ err, roomName: session.room_name, sessionId: session.id }, 'dispatch failed')
     }

@@ -12,6 +12,7 @@ import { jobMetadata, roomLimits, type Mode } from './modes.ts'
 import { present, statusOf } from './presence.ts'
 import type { Participant, Rooms } from './rooms.ts'
 import type { Session, SessionStore } from './store.ts'
+import { noTracing, type Tracing } from './tracing.ts'
 import type { AgentType, ModeName } from './vocabulary.ts'
 
 export interface SessionsDependencies {
@@ -24,6 +25,7 @@ export interface SessionsDependencies {
   clock: Clock
   limits: { sessionsPerUser: number, startsPerMinute: number, departureTimeout: number, reconcileInterval: number }
   metrics?: SessionMetrics
+  tracing?: Tracing
   /** What the agent of a session is told besides (B4). */
   promptOf?: (session: Session) => Promise<string | undefined>
   /** The address that clients are given. */
@@ -42,7 +44,7 @@ const LAST_SECOND = 1000
 /** What CreateRoom leaves of a request's time, for the undo, ms. */
 const UNDO_TIME = 500
 
-export function createSessions ({ store, livekit, lifecycle, audit, agentArrival, modes, clock, limits, livekitUrl, promptOf = async () => undefined, metrics = noMetrics }: SessionsDependencies) {
+export function createSessions ({ store, livekit, lifecycle, audit, agentArrival, modes, clock, limits, livekitUrl, promptOf = async () => undefined, metrics = noMetrics, tracing = noTracing }: SessionsDependencies) {
   const later = (ms: number) => new Date(clock.now() + ms)
 
   return {
@@ -51,36 +53,15 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
      * @throws TooManySessions, TooManyStarts, KeyReused, StartInProgress, StartedSessionEnded, and what the store and LiveKit throw
      */
     async start (call: Call, modeName: ModeName, request: StartRequest, idempotencyKey?: string) {
-      const mode = modes[modeName]
-      for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-        const id = randomUUID()
-        const claimed = await store.claim({
-          id,
-          mode: mode.name,
-          room_name: mode.roomName(call.user.id, id),
-          user_id: call.user.id,
-          agent_type: request.agent_type ?? null,
-          category_id: request.category?.id ?? null,
-          category_name: request.category?.name ?? null,
-          idempotency_key: idempotencyKey ?? null,
-          request_id: call.id,
-          agent_state: mode.agentName ? 'dispatched' : 'none',
-          agent_dispatches: mode.agentName ? 1 : 0,
-          created_at: later(0),
-          expires_at: later(mode.maxDuration * 1000),
-          ...leaseOf(call)
-        }, { slots: limits.sessionsPerUser, startsPerMinute: limits.startsPerMinute }, call.deadline).catch(async (error) => {
-          // It may have landed all the same: then it holds a slot for nobody.
-          await lifecycle.abandon({ id, check_no: 0, expires_at: later(0) }, false, call.deadline).catch(() => {})
-          throw error
-        })
-        if (claimed) return open(call, mode, claimed, false)
-
-        const before = idempotencyKey && await store.byKey(call.user.id, idempotencyKey, call.deadline)
-        if (before) return replay(call, mode, before, request)
-        await refuse(call)
+      try {
+        const issued = await begin(call, modeName, request, idempotencyKey)
+        metrics.answered(modeName, issued.replayed ? 'replayed' : 'started')
+        return issued
+      } catch (error) {
+        const { statusCode = 500 } = error as { statusCode?: number }
+        metrics.answered(modeName, statusCode < 500 ? 'refused' : 'failed')
+        throw error
       }
-      throw retryAfter(new TooManyStarts(), 1)
     },
 
     /** What LiveKit knows of the session's room (A4). A room that is gone ends the session. */
@@ -131,6 +112,40 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
     }
   }
 
+  async function begin (call: Call, modeName: ModeName, request: StartRequest, idempotencyKey?: string) {
+    const mode = modes[modeName]
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const id = randomUUID()
+      const claimed = await store.claim({
+        id,
+        mode: mode.name,
+        room_name: mode.roomName(call.user.id, id),
+        user_id: call.user.id,
+        agent_type: request.agent_type ?? null,
+        category_id: request.category?.id ?? null,
+        category_name: request.category?.name ?? null,
+        idempotency_key: idempotencyKey ?? null,
+        request_id: call.id,
+        traceparent: tracing.traceparent() ?? null,
+        agent_state: mode.agentName ? 'dispatched' : 'none',
+        agent_dispatches: mode.agentName ? 1 : 0,
+        created_at: later(0),
+        expires_at: later(mode.maxDuration * 1000),
+        ...leaseOf(call)
+      }, { slots: limits.sessionsPerUser, startsPerMinute: limits.startsPerMinute }, call.deadline).catch(async (error) => {
+        // It may have landed all the same: then it holds a slot for nobody.
+        await lifecycle.abandon({ id, check_no: 0, expires_at: later(0) }, false, call.deadline).catch(() => {})
+        throw error
+      })
+      if (claimed) return open(call, mode, claimed, false)
+
+      const before = idempotencyKey && await store.byKey(call.user.id, idempotencyKey, call.deadline)
+      if (before) return replay(call, mode, before, request)
+      await refuse(call)
+    }
+    throw retryAfter(new TooManyStarts(), 1)
+  }
+
   /** How long the row is the start's own: the time that its request has, and for the reconciler some more. */
   function leaseOf (call: Call) {
     const left = call.deadline - clock.elapsed()
@@ -145,6 +160,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
     let room: { sid: string } | undefined
     let live: Session | undefined
     let wordLost = false
+    tracing.about(session)
     try {
       room = await livekit.createRoom({
         name: session.room_name,
@@ -152,7 +168,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
         ...roomLimits,
         departureTimeout: limits.departureTimeout,
         agentName: mode.agentName,
-        agentMetadata: jobMetadata(session, 1, await promptOf(session))
+        agentMetadata: jobMetadata(session, 1, await promptOf(session), tracing.traceparent())
       }, call.deadline - UNDO_TIME)
       if (mode.agentWait > 0) await awaitAgent(session, call.deadline - LAST_SECOND)
 
@@ -236,6 +252,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
       await audit.denied(call, session, { operation: 'session' })
       throw new NotYourSession()
     }
+    tracing.about(session)
     return session
   }
 

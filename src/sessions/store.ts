@@ -18,6 +18,8 @@ export interface Session {
   idempotency_key: string | null
   /** Of the request that started it: goes with the dispatch into the agent's log. */
   request_id: string
+  /** W3C traceparent of the request that started it, when that was traced. */
+  traceparent: string | null
   agent_state: AgentState
   agent_dispatches: number
   episode_dispatches: number
@@ -36,7 +38,7 @@ export interface Session {
   check_no: number
 }
 
-export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'> & {
+export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'traceparent' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'> & {
   /** Until when its starter may be at work. */
   lease_until: Date
 }
@@ -130,8 +132,8 @@ export interface SessionStore {
   eventsOf: (sessionId: string, page: { before?: string, limit: number }, deadline?: number) => Promise<Array<Pick<SessionEvent, 'at' | 'type' | 'actor' | 'data'> & { id: string }>>
   /** Deletes up to `limit` sessions that ended, and as many events that are from, before `before`; says how many there were. */
   prune: (before: Date, limit: number) => Promise<number>
-  /** How many sessions have not ended, by mode. */
-  countLive: () => Promise<Array<{ mode: ModeName, count: number }>>
+  /** How many sessions have not ended, by mode and state. */
+  countLive: () => Promise<Array<{ mode: ModeName, state: State, count: number }>>
   /** Writes one line of the audit trail that belongs to no change. */
   note: (event: SessionEvent) => Promise<void>
   /** Whether the database answers: for readiness. */

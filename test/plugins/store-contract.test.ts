@@ -44,6 +44,7 @@ const claim = statement('claim', [id, user, fc.constantFrom(null, 'k1', 'k2'), a
     category_id: null,
     category_name: mode === 'video' ? 'Stress' : null,
     idempotency_key: key,
+    traceparent: null,
     request_id: 'r',
     agent_state: mode === 'voice' ? 'dispatched' : 'none',
     agent_dispatches: mode === 'voice' ? 1 : 0,
@@ -76,7 +77,7 @@ const statements = fc.oneof(
   statement('liveOf', [user], (store, user) => store.liveOf(user, 'voice')),
   statement('history', [fc.option(user, { nil: undefined }), fc.option(at, { nil: undefined }), fc.constantFrom(undefined, 'ended' as const)], (store, userId, from, state) => store.history({ userId, from, state, limit: 3 })),
   statement('eventsOf', [id, fc.constantFrom(2, 1000)], async (store, id, limit) => (await store.eventsOf(id, { limit })).map(({ id: _id, ...event }) => event)),
-  statement('countLive', [], async (store) => (await store.countLive()).sort((a, b) => a.mode < b.mode ? -1 : 1)),
+  statement('countLive', [], async (store) => (await store.countLive()).sort((a, b) => `${a.mode} ${a.state}` < `${b.mode} ${b.state}` ? -1 : 1)),
   statement('prune', [at], (store, before) => store.prune(before, 1000))
 )
 
