@@ -6,6 +6,7 @@ import { createLogger, withoutTokens } from './log.ts'
 import { readMetadata } from './metadata.ts'
 import { report } from './reports.ts'
 import { createRoomApi, removeAvatar } from './rooms.ts'
+import type { CallTrace } from './tracing.ts'
 
 /** Each agent is loaded only in the processes that serve it: an echo needs neither models nor MCP in its memory. */
 async function loadAgent (config: Config): Promise<(call: Call) => Promise<void>> {
@@ -27,6 +28,8 @@ async function loadAgent (config: Config): Promise<(call: Call) => Promise<void>
 
 const config = loadConfig(process.env)
 const run = await loadAgent(config)
+const { OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SDK_DISABLED } = process.env
+const tracing = OTEL_EXPORTER_OTLP_ENDPOINT && OTEL_SDK_DISABLED !== 'true' ? await import('./tracing.ts') : undefined
 
 // What nobody catches (the sockets of the plugins throw here) is told by the main process, in its one line about the crash.
 process.on('uncaughtException', (error) => report({ type: 'crashing', reason: withoutTokens(error.stack ?? String(error)) }, () => process.exit(1)))
@@ -36,17 +39,21 @@ export default defineAgent({
     const result = readMetadata(ctx.job.metadata, ctx.job.room?.name ?? '')
     if (!result.ok) throw new Error(`job without metadata of ours: ${result.reason}`)
     const { metadata } = result
+    const trace = tracing?.startTrace(metadata, ctx.job.id)
+    const traced: CallTrace['run'] = trace?.run ?? ((work) => work())
     const log = createLogger(config.LOG_LEVEL, {
-      agent: config.agent, session_id: metadata.session_id, request_id: metadata.request_id, dispatch: metadata.dispatch, job_id: ctx.job.id
+      agent: config.agent, session_id: metadata.session_id, request_id: metadata.request_id, dispatch: metadata.dispatch, job_id: ctx.job.id, ...trace?.fields
     })
     try {
-      const call = await enterRoom(ctx, metadata, config, log)
-      if (call) await run(call)
+      const call = await traced(() => enterRoom(ctx, metadata, config, log), 'join room')
+      if (call) await traced(() => run(call))
     } catch (error) {
       // The agent leaves the room; the service sees it and sends another.
       log.error({ error }, 'the agent could not start')
       ctx.shutdown('failed')
     }
+    // The last of what is done at the end, so that the spans of the others are in it.
+    if (trace) ctx.addShutdownCallback(() => trace.stop())
   },
   /** The framework calls it before the agent leaves its room, whatever for: an avatar would stay, and be paid for, until the room closes. */
   async onSessionEnd (ctx: JobContext) {

@@ -9,6 +9,8 @@ const shared = {
   room_name: z.string().min(1).max(256),
   user_id: z.string().min(1).max(128),
   request_id: z.string().min(1).max(200),
+  /** Of the span that sent for the agent (https://www.w3.org/TR/trace-context/#traceparent-header); there when the service is traced. */
+  traceparent: z.string().max(100).optional(),
   /** 1 for the session's first agent; each replacement counts one up. */
   dispatch: z.number().int().min(1)
 }

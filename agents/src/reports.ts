@@ -4,6 +4,8 @@ export type AvatarState = 'starting' | 'ready' | 'failed'
 export type ToolOutcome = 'ok' | 'error' | 'refused' | 'unavailable'
 export type TextOutcome = 'taken' | 'cut' | 'dropped'
 export type Part = 'stt' | 'llm' | 'tts'
+/** What a turn is made of: its words recognised, its end noticed, the model's first token, a tool, the voice's first sound. */
+export type TurnPart = 'recognition' | 'end_of_turn' | 'model' | 'tool' | 'speech'
 
 export type Report =
   /** Sent before the room is entered: from here on a crash leaves a ghost behind. */
@@ -19,6 +21,10 @@ export type Report =
   | { type: 'failure', part: Part }
   /** Seconds from the end of the user's speech to the agent's, as the framework counts them. */
   | { type: 'answer', seconds: number }
+  /** Seconds that one part of a turn took. */
+  | { type: 'part', part: TurnPart, seconds: number }
+  /** Seconds from the start of the session, or from the arrival of its user when that was later, to the agent's first sound. */
+  | { type: 'first_sound', seconds: number }
 
 /** The framework ignores messages whose `case` it does not know. */
 const CASE = 'livekit-sessions'

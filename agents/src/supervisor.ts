@@ -80,6 +80,8 @@ export function createSupervisor ({ log, metrics, pool, removeGhost }: Superviso
       case 'text': metrics.texts.inc({ outcome: report.outcome }); break
       case 'failure': metrics.failures.inc({ part: report.part }); break
       case 'answer': metrics.answers.observe(report.seconds); break
+      case 'part': metrics.parts.observe({ part: report.part }, report.seconds); break
+      case 'first_sound': metrics.firstSounds.observe(report.seconds); break
       case 'avatar':
         job.avatar = report.state
         metrics.avatarChanges.inc({ state: report.state })

@@ -1,5 +1,5 @@
 // The voice agent: hears (VAD, Whisper), thinks (a language model, MCP tools), speaks (a speech server).
-import { inference, llm, voice } from '@livekit/agents'
+import { inference, llm, voice, type metrics } from '@livekit/agents'
 import { RoomEvent } from '@livekit/rtc-node'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ifConversing, isUser, whenUserJoins, type Call } from './call.ts'
@@ -9,7 +9,7 @@ import { reasonOf } from './log.ts'
 import { mcpToolsets } from './mcp/tools.ts'
 import { createParts } from './parts.ts'
 import { voicePrompt } from './prompts.ts'
-import { report, type Part } from './reports.ts'
+import { report, type Part, type TurnPart } from './reports.ts'
 import { silenceHost } from './silence-host.ts'
 import { listenToTexts } from './texts.ts'
 
@@ -55,6 +55,10 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
     if (seconds !== undefined) report({ type: 'answer', seconds })
     log.info({ answer_ms: seconds === undefined ? undefined : Math.round(seconds * 1000), interrupted: item.interrupted }, 'agent spoke')
   })
+  session.on(voice.AgentSessionEventTypes.MetricsCollected, ({ metrics }) => {
+    for (const [part, ms] of partsOf(metrics)) report({ type: 'part', part, seconds: ms / 1000 })
+  })
+  reportFirstSound(call, session)
   // Whoever left hears nothing: stop talking, be ready for the return.
   ctx.room.on(RoomEvent.ParticipantDisconnected, (participant) => {
     if (!isUser(participant)) return
@@ -102,6 +106,29 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   log.info({ agent_type: agentType }, 'conversation ready')
 
   if (greeting) whenUserJoins(call, () => ifConversing(() => session.say(greeting, { allowInterruptions: true })))
+}
+
+/** What the framework measured of a turn, milliseconds; what was cut off it gives as -1. */
+function partsOf (metrics: metrics.AgentMetrics): Array<[TurnPart, number]> {
+  const parts: Array<[TurnPart, number]> = metrics.type === 'eou_metrics'
+    ? [['recognition', metrics.transcriptionDelayMs], ['end_of_turn', metrics.endOfUtteranceDelayMs]]
+    : metrics.type === 'llm_metrics' ? [['model', metrics.ttftMs]] : metrics.type === 'tts_metrics' ? [['speech', metrics.ttfbMs]] : []
+  return parts.filter(([, ms]) => ms >= 0)
+}
+
+/** Of the session's first agent only: another one comes into a call that has begun long ago. */
+function reportFirstSound (call: Call, session: voice.AgentSession): void {
+  if (call.metadata.dispatch > 1) return
+  const startedAt = Number(call.ctx.job.room?.creationTimeMs ?? 0)
+  const alreadyHere = Date.now()
+  let userAt = startedAt
+  whenUserJoins(call, () => { userAt = Date.now() - alreadyHere < 50 ? startedAt : Date.now() })
+  const speaking = ({ newState }: voice.AgentStateChangedEvent) => {
+    if (newState !== 'speaking') return
+    session.off(voice.AgentSessionEventTypes.AgentStateChanged, speaking)
+    report({ type: 'first_sound', seconds: Math.max(0, Date.now() - userAt) / 1000 })
+  }
+  session.on(voice.AgentSessionEventTypes.AgentStateChanged, speaking)
 }
 
 /** The tool with which the agent hangs up after a goodbye. */

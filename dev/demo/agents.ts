@@ -76,6 +76,9 @@ export async function startEchoAgent ({ livekit, agentName, say }: { livekit: { 
   }
 
   return {
+    /** Address of its health and metrics. */
+    url: `http://127.0.0.1:${port}`,
+    pid: child.pid!,
     async stop () {
       child.kill('SIGTERM')
       // A second signal ends calls that still run.

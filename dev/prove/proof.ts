@@ -33,6 +33,11 @@ export async function until (look: () => unknown, limit: number): Promise<number
 
 export const seconds = (ms: number) => `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`
 
+/** Something that was started besides, to be ended with the rest. */
+export function closing (close: () => Promise<unknown>) {
+  closers.unshift(close)
+}
+
 /** A PostgreSQL of its own, empty. */
 export async function startDatabase () {
   const postgres = await startPostgres()
@@ -102,6 +107,7 @@ export async function neighbourhood ({ env = {}, webhooks = true, livekit: optio
     rooms: new RoomServiceClient(livekit.url, livekit.apiKey, livekit.apiSecret),
     query: async <Row extends object = any>(text: string, values: unknown[] = []) => (await sql.query(text, values)).rows as Row[],
     call,
+    token: (user: string) => signUserToken(secret, { sub: user }),
     start: async (user: string) => (await call(user, 'POST', '/voice-sessions/start')).body as { room_name: string, token: string },
     end: (user: string, room: string) => call(user, 'DELETE', `/voice-sessions/${room}`),
     worker: async (behaviour: Behaviour, agentName = 'voice-agent') => {

@@ -68,12 +68,14 @@ function toolset (server: McpServer, allowed: Set<string>, log: Logger, waiting:
         const filler = setTimeout(() => {
           if (waiting && !abortSignal?.aborted) ifConversing(() => ctx.session.say(waiting, { addToChatCtx: false }))
         }, WAITING_AFTER)
+        const began = performance.now()
         try {
           return await client.call(name, args, abortSignal)
         } catch (error) {
           throw new llm.ToolError(error instanceof ToolCallError ? error.message : 'This tool is not available right now.')
         } finally {
           clearTimeout(filler)
+          report({ type: 'part', part: 'tool', seconds: (performance.now() - began) / 1000 })
         }
       }
     })

@@ -15,6 +15,7 @@ const TEN_MEGABYTES = 10 * 1024 * 1024
 /** Starts the server. It asks for the bearer token TOKEN, except with `open`. */
 export async function startMcpServer (options: { open?: boolean, port?: number } = {}) {
   const calls: Array<{ tool: string, args: unknown, aborted: boolean }> = []
+  const requests: Array<{ method?: string, headers: IncomingMessage['headers'], startedAt: number, endedAt: number }> = []
   const state = { failures: 0, extra: false }
   const sessions = new Map<string, { transport: StreamableHTTPServerTransport, server: McpServer }>()
 
@@ -64,6 +65,9 @@ export async function startMcpServer (options: { open?: boolean, port?: number }
     let raw = ''
     for await (const chunk of request) raw += chunk
     const body = raw ? JSON.parse(raw) as { method?: string, params?: { name?: string } } : undefined
+    const seen = { method: body?.method, headers: request.headers, startedAt: Date.now(), endedAt: Date.now() }
+    requests.push(seen)
+    response.once('close', () => { seen.endedAt = Date.now() })
     if (state.failures > 0 && body?.method === 'tools/call') {
       state.failures--
       response.writeHead(503).end()
@@ -99,6 +103,8 @@ export async function startMcpServer (options: { open?: boolean, port?: number }
     url: `http://127.0.0.1:${port}/mcp`,
     port,
     calls,
+    /** All that it was asked, with the headers that came along. */
+    requests,
     sessions,
     /** The next calls are answered with 503. */
     fail (times: number) { state.failures = times },

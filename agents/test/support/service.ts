@@ -12,12 +12,15 @@ const JWT_SECRET = 'a-secret-for-the-users-of-the-tests'
 export const webhookUrl = (port: number): string => `http://127.0.0.1:${port}/api/v1/livekit/webhook`
 
 /** Starts the service with a database of its own. */
-export async function startService (livekit: LiveKit, port: number) {
+export async function startService (livekit: LiveKit, port: number, env: Record<string, string> = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'agents-service-'))
-  const service = await startProcess({ ...livekit.env, PORT: String(port), DATA_DIR: folder, JWT_SECRET, LOG_LEVEL: 'warn', START_LIMIT_PER_MINUTE: '0' })
+  const service = await startProcess({ ...livekit.env, PORT: String(port), DATA_DIR: folder, JWT_SECRET, LOG_LEVEL: 'warn', START_LIMIT_PER_MINUTE: '0', ...env })
   const headers = (user: string) => ({ authorization: `Bearer ${signUserToken(JWT_SECRET, { sub: user, email: `${user}@example.com` })}`, 'content-type': 'application/json' })
   return {
+    url: service.url,
     log: service.log,
+    /** A user's token, as the app's own sign-in would give it. */
+    token: (user: string) => headers(user).authorization.slice('Bearer '.length),
     /** POST start: what the user gets, and when it was asked for. */
     async start (user: string, agentType = 'workout') {
       const startedAt = performance.now()

@@ -12,6 +12,8 @@ export interface StageOptions {
   /** More tools for the workout type than get_weather. */
   tools?: string[]
   env?: Record<string, string>
+  /** Of the service, beside what it needs. */
+  serviceEnv?: Record<string, string>
   /** Members of the server's MCP configuration. */
   mcp?: Record<string, unknown>
   livekit?: Parameters<typeof startLiveKit>[0]
@@ -65,7 +67,7 @@ export type Stage = Awaited<ReturnType<typeof startStage>>
 export async function startWholeStage (options: StageOptions = {}) {
   const port = await freePort()
   const stage = await startStage({ ...options, livekit: { ...options.livekit, webhookUrl: webhookUrl(port) } })
-  const service = await startService(stage.livekit, port)
+  const service = await startService(stage.livekit, port, options.serviceEnv)
   return {
     ...stage,
     service,
