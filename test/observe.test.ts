@@ -1,0 +1,50 @@
+// The profile observe: nothing of it beyond this machine, every container contained, and what its parts name of each other is there.
+import { access, readdir, readFile } from 'node:fs/promises'
+import t from 'tap'
+import { parse } from 'yaml'
+
+interface Service { image: string, profiles: string[], read_only: boolean, cap_drop: string[], cap_add?: string[], security_opt: string[], mem_limit: string, pids_limit: number, ports?: string[], volumes?: string[] }
+
+const folder = new URL('../deploy/', import.meta.url)
+const read = async (file: string) => await readFile(new URL(file, folder), 'utf8')
+const yaml = async (file: string) => parse(await read(file), { merge: true })
+const services = Object.entries((await yaml('observe/compose.yml')).services as Record<string, Service>)
+
+t.test('is part of the compose file, and starts only when it is asked for', async (t) => {
+  t.same((await yaml('../docker-compose.yml')).include, ['deploy/observe/compose.yml'])
+  for (const [name, { profiles }] of services) t.same(profiles, ['observe'], name)
+})
+
+t.test('listens on this machine only, from contained containers of pinned images', (t) => {
+  for (const [name, service] of services) {
+    for (const port of service.ports ?? []) t.match(port, /^127\.0\.0\.1:/, name)
+    t.match(service.image, /:v?\d+\.\d+\.\d+$/, name)
+    t.match(service, { read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'], mem_limit: /^\d+[mg]$/, pids_limit: Number }, name)
+    t.same(service.cap_add ?? [], name === 'otel-collector' ? ['DAC_READ_SEARCH'] : [], name)
+  }
+  t.end()
+})
+
+t.test('mounts what is there, and names its neighbours by their names', async (t) => {
+  const names = services.map(([name]) => name)
+  for (const [name, { volumes = [] }] of services) {
+    for (const [source = ''] of volumes.map((volume) => volume.split(':'))) if (source.startsWith('.')) await t.resolves(access(new URL(source, new URL('observe/', folder))), `${name}: ${source}`)
+  }
+  const addresses = [...`${await read('observe/otel-collector.yaml')}${await read('grafana/provisioning/datasources/datasources.yaml')}`.matchAll(/http:\/\/([\w-]+):/g)].map(([, name]) => name!)
+  t.same(addresses.filter((name) => !names.includes(name)), [])
+  t.match(await read('prometheus/prometheus.yml'), 'alertmanager:9093')
+})
+
+t.test('each panel asks a source that is provisioned, and says what it shows', async (t) => {
+  const { datasources } = await yaml('grafana/provisioning/datasources/datasources.yaml') as { datasources: Array<{ uid: string }> }
+  const uids = datasources.map(({ uid }) => uid)
+  for (const file of await readdir(new URL('grafana/dashboards/', folder))) {
+    const { uid, title, panels } = JSON.parse(await read(`grafana/dashboards/${file}`)) as { uid: string, title: string, panels: Array<{ title: string, datasource: { uid: string }, targets: Array<{ expr: string, datasource: { uid: string } }> }> }
+    t.equal(uid, `livekit-sessions-${file.replace('.json', '')}`)
+    t.ok(title && panels.length > 5, file)
+    for (const panel of panels) {
+      t.ok(panel.title, file)
+      for (const one of [panel, ...panel.targets]) t.ok(uids.includes(one.datasource.uid), `${file}: ${panel.title}`)
+    }
+  }
+})
