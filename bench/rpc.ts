@@ -58,7 +58,7 @@ async function main () {
 
   const server = await startLiveKit({ log: console.error })
   const sdk = new RoomServiceClient(server.url, server.apiKey, server.apiSecret)
-  const ours = createLiveKit({ url: server.url, apiKey: server.apiKey, apiSecret: server.apiSecret, metrics: new Registry() })
+  const ours = createLiveKit({ urls: [server.url], apiKey: server.apiKey, apiSecret: server.apiSecret, metrics: new Registry() })
   const limits = { metadata: '{"user_id":"alice","agent_type":"general","mode":"voice","created_at":"2026-01-01T10:00:00.000Z"}', emptyTimeout: 300, departureTimeout: 60, maxParticipants: 2 }
   const clients: Record<'sdk' | 'ours', Record<Operation, Call>> = {
     sdk: {

@@ -61,7 +61,7 @@ async function main () {
   const parts = await benchParts()
   const { service, livekit: server, databaseUrl, secret, postgresPid } = parts
   const pool = new Pool(service.url, { connections: 128, pipelining: 1 })
-  const livekit = createLiveKit({ url: server.url, apiKey: server.apiKey, apiSecret: server.apiSecret, metrics: new Registry() })
+  const livekit = createLiveKit({ urls: [server.url], apiKey: server.apiKey, apiSecret: server.apiSecret, metrics: new Registry() })
   await livekit.autoCreates()
   const database = openDatabase(databaseUrl, () => {})
   const store = createSessionStore(database)

@@ -9,7 +9,7 @@ declare module 'fastify' {
   }
 }
 
-const WebAddress = '^(ws|http)s?://[^\\s/?#@]+(:\\d+)?(/[^\\s?#]*)?$'
+const webAddress = '(ws|http)s?://[^\\s/?#@,]+(:\\d+)?(/[^\\s?#,]*)?'
 const Seconds = (fallback: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: fallback, minimum, maximum, description: `${description} (seconds)` })
 
@@ -18,10 +18,10 @@ const Seconds = (fallback: number, minimum: number, maximum: number, description
  * `.env.example` lists the same keys in the same order; a test compares them.
  */
 export const ConfigSchema = Type.Object({
-  LIVEKIT_URL: Type.String({ pattern: WebAddress, description: 'LiveKit address that clients are given: ws(s):// or http(s)://' }),
+  LIVEKIT_URL: Type.String({ pattern: `^${webAddress}$`, description: 'LiveKit address that clients are given: ws(s):// or http(s)://' }),
   LIVEKIT_API_KEY: Type.String({ minLength: 1, description: 'LiveKit API key' }),
   LIVEKIT_API_SECRET: Type.String({ minLength: 32, description: 'LiveKit API secret, 32 characters or more' }),
-  LIVEKIT_API_URL: Type.Optional(Type.String({ pattern: WebAddress, description: 'LiveKit address that the service itself calls; LIVEKIT_URL when not set' })),
+  LIVEKIT_API_URL: Type.Optional(Type.String({ pattern: `^${webAddress}(,\\s*${webAddress})*$`, description: 'LiveKit address that the service itself calls, or those of several nodes of one LiveKit, comma list; LIVEKIT_URL when not set' })),
   LIVEKIT_WORKER_NUM_IDLE: Type.Integer({ default: 2, minimum: 0, maximum: 64, description: 'Idle agent processes kept warm by agents/ (A1.5)' }),
   VOICE_AGENT_NAME: Type.String({ default: 'voice-agent', maxLength: 128, description: 'Worker dispatched to voice rooms; empty = none' }),
   VIDEO_AGENT_NAME: Type.String({ default: 'avatar-agent', maxLength: 128, description: 'Worker dispatched to video rooms; empty = none' }),
@@ -109,7 +109,10 @@ function contradictions (config: Config): string[] {
   if (config.TRUST_PROXY?.split(',').some((entry) => /\/0+$/.test(entry.trim()))) wrong.push('TRUST_PROXY must not trust every address')
   // The server SDK drops the path of its address without a word (livekit-server-sdk TwirpRPC).
   const called = config.LIVEKIT_API_URL ? 'LIVEKIT_API_URL' : 'LIVEKIT_URL'
-  if (new URL(config[called]!).pathname !== '/') wrong.push(`${called} must not have a path`)
+  const addresses = config[called]!.split(',').map((address) => new URL(address.trim()))
+  if (addresses.some(({ pathname }) => pathname !== '/')) wrong.push(`${called} must not have a path`)
+  // Its regions have their own failover, in the SDK.
+  if (addresses.length > 1 && addresses.some(({ hostname }) => hostname.endsWith('.livekit.cloud'))) wrong.push(`${called} must not list several addresses with LiveKit Cloud`)
   return wrong
 }
 

@@ -12,6 +12,8 @@ import { createTransport, through, type Rpc } from './transport.ts'
 
 /** Longest that one attempt of a call may take, ms. */
 const CALL_LIMIT = 3000
+/** The same where another node can be asked in its place, ms. */
+const NODE_LIMIT = 1500
 /** A call with less than this left is not begun, ms. */
 const LEAST_TIME = 20
 
@@ -19,7 +21,8 @@ const LEAST_TIME = 20
 const KNOCK = 60
 
 export interface LiveKitOptions {
-  url: string
+  /** Addresses of the nodes of one LiveKit, one at least. */
+  urls: string[]
   apiKey: string
   apiSecret: string
   metrics: Registry
@@ -32,13 +35,14 @@ export interface LiveKitOptions {
  * Every call takes a `deadline` on the scale of performance.now(): it gets 3 s or what is left, whichever is less.
  * @throws LiveKitFailed when LiveKit was asked and failed, LiveKitUnavailable while the circuit is open
  */
-export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: LiveKitOptions): Rooms & { close: () => Promise<void> } {
+export function createLiveKit ({ urls, apiKey, apiSecret, metrics, onRepeat }: LiveKitOptions): Rooms & { close: () => Promise<void> } {
+  const url = urls[0]!
   const isCloud = new URL(url).hostname.endsWith('.livekit.cloud')
   // On Cloud the SDK's own transport stays: it fails over between regions, and does so only with 5 s or more.
   const options = { requestTimeout: 5 }
   const rooms = new RoomServiceClient(url, apiKey, apiSecret, options)
   const dispatches = new AgentDispatchClient(url, apiKey, apiSecret, options)
-  const transport = isCloud ? undefined : createTransport(url)
+  const transport = isCloud ? undefined : createTransport(urls)
 
   const calls = new Counter({ name: 'livekit_requests_total', help: 'Calls to LiveKit by method and outcome', labelNames: ['method', 'outcome'] as const, registers: [metrics] })
   const seconds = new Histogram({ name: 'livekit_request_duration_seconds', help: 'Duration of calls to LiveKit', labelNames: ['method'] as const, buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3], registers: [metrics] })
@@ -55,23 +59,28 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
   /** Whether a token makes its room anew; until it was asked for, as if it did. */
   let autoCreate = true
 
-  /** One call: within its time, behind the breaker, repeated once if `repeatable`, counted, its error translated. */
+  /**
+   * One call: within its time, behind the breaker, counted, its error translated. Repeated once if `repeatable`; with several nodes on the next
+   * one, also when it is not but was never sent.
+   */
   async function call<Answer> (method: string, deadline: number, repeatable: boolean, send: (left: number) => Promise<Answer>): Promise<Answer> {
     const stop = seconds.startTimer({ method })
-    const attempt = () => {
-      const left = Math.min(CALL_LIMIT, deadline - performance.now())
+    const attempt = (limit: number) => {
+      const left = Math.min(limit, deadline - performance.now())
       if (left < LEAST_TIME) throw Object.assign(new Error('no time left'), { code: NO_TIME_LEFT })
       return send(left)
     }
     try {
       const answer = await breaker.execute(async () => {
         try {
-          return await attempt()
+          return await attempt(repeatable && urls.length > 1 ? NODE_LIMIT : CALL_LIMIT)
         } catch (error) {
-          if (!repeatable || !worthRepeating(error)) throw error
-          onRepeat?.(method, toLiveKitError(error, method))
+          const failure = toLiveKitError(error, method)
+          const again = repeatable ? worthRepeating(error) : urls.length > 1 && failure.outcome === 'not_sent'
+          if (!again) throw error
+          onRepeat?.(method, failure)
           calls.inc({ method, outcome: 'repeated' })
-          return await attempt()
+          return await attempt(CALL_LIMIT)
         }
       })
       calls.inc({ method, outcome: 'ok' })
@@ -168,7 +177,7 @@ export function createLiveKit ({ url, apiKey, apiSecret, metrics, onRepeat }: Li
       }
     },
 
-    /** Sends for an agent. Never repeated: each call that LiveKit got brings one more. */
+    /** Sends for an agent. Never repeated once it was sent: each call that LiveKit got brings one more. */
     async createDispatch (roomName, agentName, metadata, deadline = anytime()) {
       await rpc('CreateDispatch', dispatches, deadline, false, (client) => client.createDispatch(roomName, agentName, { metadata }))
     },

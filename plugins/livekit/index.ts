@@ -13,7 +13,7 @@ declare module 'fastify' {
 export default fp(async (app) => {
   const { LIVEKIT_URL, LIVEKIT_API_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET } = app.config
   const livekit = createLiveKit({
-    url: LIVEKIT_API_URL ?? LIVEKIT_URL,
+    urls: (LIVEKIT_API_URL ?? LIVEKIT_URL).split(',').map((url) => url.trim()),
     apiKey: LIVEKIT_API_KEY,
     apiSecret: LIVEKIT_API_SECRET,
     metrics: app.metrics,

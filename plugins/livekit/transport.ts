@@ -20,29 +20,47 @@ interface Answer { status: number, type: unknown, text: string }
 /**
  * The SDK's own transport is Node's global fetch, which costs several times the client CPU of an undici pool (bench/rpc.ts).
  * It also has one attempt and a fixed 10 s for everything; here each call brings its own limit.
+ * Of several nodes of one LiveKit the one that answered last is asked. Who does not answer, or answers that it cannot (503), is left for
+ * the next of the list, until that one fails: nobody asks a dead node again and again, and none has to be probed.
+ * @param urls one per node
  */
-export function createTransport (url: string, connections = 64): Transport {
-  const pool = new Pool(url.replace(/^ws/, 'http'), { connections, pipelining: 1, connect: { timeout: 1000 }, keepAliveTimeout: 30_000, headersTimeout: 0, bodyTimeout: 0 })
+export function createTransport (urls: string[], connections = 64): Transport {
+  const pools = urls.map((url) => new Pool(url.replace(/^ws/, 'http'), { connections, pipelining: 1, connect: { timeout: 1000 }, keepAliveTimeout: 30_000, headersTimeout: 0, bodyTimeout: 0 }))
+  let current = 0
+
+  async function ask (request: Dispatcher.DispatchOptions, limit: number): Promise<Answer> {
+    const asked = current
+    // Of many calls that fail at once the first one turns away, and the others do not turn back.
+    const leave = () => { if (current === asked) current = (asked + 1) % pools.length }
+    try {
+      const answer = await exchange(pools[asked]!, request, Math.ceil(limit))
+      if (answer.status === 503) leave()
+      return answer
+    } catch (error) {
+      leave()
+      throw error
+    }
+  }
 
   return {
     within: (limit) => ({
       async request (service, method, data, headers) {
-        const { status, type, text } = await exchange(pool, {
+        const { status, type, text } = await ask({
           path: `/twirp/livekit.${service}/${method}`,
           method: 'POST',
           headers: { 'content-type': 'application/json', ...headers },
           body: JSON.stringify(data)
-        }, Math.ceil(limit))
+        }, limit)
         if (status === 200) return JSON.parse(text)
         const said = type === 'application/json' ? parse(text) : {}
         throw new ServerError('ServerError', said.msg ?? text, status, said.code, said.meta)
       }
     }),
     async validate (token, limit) {
-      const { status } = await exchange(pool, { path: `/rtc/validate?access_token=${token}`, method: 'GET' }, Math.ceil(limit))
+      const { status } = await ask({ path: `/rtc/validate?access_token=${token}`, method: 'GET' }, limit)
       return status
     },
-    close: () => pool.close()
+    close: async () => { await Promise.all(pools.map((pool) => pool.close())) }
   }
 }
 

@@ -12,7 +12,7 @@ import { createTransport } from '../../plugins/livekit/transport.ts'
 async function to (t: Test, listener: RequestListener, connections?: number) {
   const server = createServer(listener).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const transport = createTransport(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`, connections)
+  const transport = createTransport([`ws://127.0.0.1:${(server.address() as AddressInfo).port}`], connections)
   t.teardown(async () => {
     server.closeAllConnections()
     server.close()
@@ -85,7 +85,7 @@ t.test('a call that waited for a connection until its limit is never sent', asyn
 })
 
 t.test('says so when the connection is refused or breaks', async (t) => {
-  const closed = createTransport('http://127.0.0.1:1')
+  const closed = createTransport(['http://127.0.0.1:1'])
   t.teardown(() => closed.close())
   t.equal((await ask(() => closed.within(1000).request('RoomService', 'ListRooms', {}, {}))).error?.code, 'ECONNREFUSED')
 
@@ -94,7 +94,7 @@ t.test('says so when the connection is refused or breaks', async (t) => {
 })
 
 t.test('a closed transport refuses at once', async (t) => {
-  const transport = createTransport('http://127.0.0.1:1')
+  const transport = createTransport(['http://127.0.0.1:1'])
   await transport.close()
   t.match((await ask(() => transport.within(1000).request('RoomService', 'ListRooms', {}, {}))).error, { code: /^UND_ERR_(CLOSED|DESTROYED)$/ })
 })
