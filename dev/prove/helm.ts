@@ -1,0 +1,111 @@
+// npm run prove:helm: the chart, linted, rendered with little and with everything, and each rendering held to Kubernetes' own schemas and to our rules.
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { parseAllDocuments } from 'yaml'
+import { claim, prove } from './proof.ts'
+
+const HELM = 'v3.22.0'
+const VALIDATE = '1.37.0'
+const KUBERNETES = ['1.25', '1.31', '1.37']
+const CHART = fileURLToPath(new URL('../../deploy/helm', import.meta.url))
+const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'livekit-sessions')
+const execute = promisify(execFile)
+const run = async (program: string, ...args: string[]) => (await execute(program, args)).stdout
+
+/** Helm: that of PATH, else built once with Go into the cache. */
+async function findHelm (): Promise<string> {
+  if (await run('helm', 'version').then(() => true, () => false)) return 'helm'
+  const folder = join(cache, `helm-${HELM}`)
+  const program = join(folder, 'helm')
+  if (!existsSync(program)) {
+    await mkdir(folder, { recursive: true })
+    await execute('go', ['install', `helm.sh/helm/v3/cmd/helm@${HELM}`], { cwd: tmpdir(), env: { ...process.env, GOBIN: folder, GOTOOLCHAIN: 'local' } })
+  }
+  return program
+}
+
+/** kubernetes-validate, which brings the schemas along: in a Python environment of its own, in the cache. */
+async function findValidator (): Promise<string> {
+  const folder = join(cache, `kubernetes-validate-${VALIDATE}`)
+  const program = join(folder, 'bin/kubernetes-validate')
+  if (!existsSync(program)) {
+    await run('python3', '-m', 'venv', folder)
+    await run(join(folder, 'bin/pip'), 'install', '--quiet', '--disable-pip-version-check', `kubernetes-validate==${VALIDATE}`)
+  }
+  return program
+}
+
+const secrets = { serviceSecret: 'calls-service', agentsSecret: 'calls-agents' }
+const least = { ...secrets, livekit: { url: 'wss://livekit.example.com' } }
+const everything = {
+  ...secrets,
+  livekit: { url: 'wss://livekit.example.com', apiUrl: 'http://livekit-0.livekit:7880, http://livekit-1.livekit:7880' },
+  service: {
+    image: { repository: 'registry.example.com/livekit-sessions', digest: `sha256:${'a'.repeat(64)}` },
+    env: { LOG_LEVEL: 'debug', MAX_SESSIONS_PER_USER: 3, END_ON_AGENT_FAILURE: true },
+    autoscaling: { enabled: true },
+    ingress: { enabled: true, className: 'nginx', host: 'calls.example.com', tlsSecret: 'calls-tls', annotations: { 'cert-manager.io/cluster-issuer': 'letsencrypt' } }
+  },
+  agents: {
+    voice: { autoscaling: { enabled: true } },
+    face: { agent: 'avatar', image: { repository: 'livekit-sessions-agents', tag: '1.2.3' }, replicas: 1, maxJobs: 2, drainTimeout: 600, env: { BEY_AVATAR_ID: 'x' }, resources: {}, autoscaling: { enabled: false } }
+  },
+  networkPolicy: { ingressFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'ingress-nginx' } } }] }
+}
+/** Values that are refused, and the word that says why. */
+const refused: Array<[string, object, RegExp]> = [
+  ['no secret', { livekit: least.livekit }, /serviceSecret/],
+  ['no address', secrets, /url/],
+  ['an address with a path', { ...least, livekit: { url: 'wss://livekit.example.com/rtc' } }, /url/],
+  ['an unknown value', { ...least, replicas: 3 }, /replicas/],
+  ['an agent that there is not', { ...least, agents: { voice: { agent: 'singer' } } }, /agent/],
+  ['an ingress without a name', { ...least, service: { ingress: { enabled: true } } }, /host/]
+]
+
+await prove({
+  'the Helm chart': async () => {
+    const [helm, validator] = [await findHelm(), await findValidator()]
+    const folder = await mkdtemp(join(tmpdir(), 'helm-'))
+    const values = async (given: object) => {
+      const file = join(folder, 'values.json')
+      await writeFile(file, JSON.stringify(given))
+      return file
+    }
+    try {
+      for (const [name, given] of Object.entries({ least, everything })) {
+        const file = await values(given)
+        const lint = await run(helm, 'lint', '--strict', CHART, '--values', file).then(() => '', (error: Error & { stdout?: string }) => error.stdout ?? error.message)
+        claim(`lint, ${name}`, lint === '', lint)
+        const rendered = await run(helm, 'template', 'calls', CHART, '--kube-version', KUBERNETES[0]!, '--values', file)
+        const documents = parseAllDocuments(rendered).map((document) => document.toJSON()).filter(Boolean) as any[]
+        await writeFile(join(folder, 'rendered.yaml'), rendered)
+        for (const version of KUBERNETES) {
+          const said = await run(validator, '--strict', '--kubernetes-version', version, join(folder, 'rendered.yaml')).then(() => '', (error: Error & { stdout?: string }) => `${error.stdout}${error.message}`)
+          claim(`Kubernetes ${version} takes it, ${name}`, said === '', said || documents.map(({ kind }) => kind).join(', '))
+        }
+
+        const pods = documents.filter(({ kind }) => kind === 'Deployment').map(({ metadata, spec }) => ({ name: metadata.name, replicas: spec.replicas, ...spec.template.spec }))
+        claim(`every pod without root, capabilities and a place to write, limited, asked how it is, ${name}`, pods.length > 0 && pods.every(({ securityContext, containers: [{ securityContext: own, resources, livenessProbe, readinessProbe, startupProbe }], automountServiceAccountToken }) =>
+          securityContext.runAsNonRoot && own.readOnlyRootFilesystem && own.capabilities.drop[0] === 'ALL' && own.allowPrivilegeEscalation === false && automountServiceAccountToken === false &&
+          (resources.limits?.memory || name === 'everything') && livenessProbe && readinessProbe && startupProbe), pods.map((pod) => pod.name).join(', '))
+        const written = documents.flatMap(({ spec }) => spec?.template?.spec?.containers?.[0].env ?? []).filter(({ name: variable }: { name: string }) => /SECRET|PASSWORD|TOKEN|API_KEY/.test(variable))
+        claim(`no secret in it, ${name}`, written.length === 0 && documents.every(({ kind }) => kind !== 'Secret'))
+        const selected = (kind: string) => documents.filter((document) => document.kind === kind).map(({ metadata }) => metadata.name)
+        claim(`each Deployment has its budget and its network policy, ${name}`, [selected('PodDisruptionBudget'), selected('NetworkPolicy')].every((names) => names.sort().join() === pods.map((pod) => pod.name).sort().join()))
+        const agents = pods.filter((pod) => pod.name.includes('-agent-'))
+        claim(`a worker is given as long as its calls may last, ${name}`, agents.every(({ terminationGracePeriodSeconds, containers: [{ env }] }) => terminationGracePeriodSeconds > Number(env.find((one: { name: string }) => one.name === 'DRAIN_TIMEOUT').value)))
+      }
+      for (const [what, given, word] of refused) {
+        const said = await run(helm, 'template', 'calls', CHART, '--kube-version', KUBERNETES[0]!, '--values', await values(given)).then(() => 'rendered', (error: Error & { stderr?: string }) => error.stderr ?? error.message)
+        claim(`refused: ${what}`, said !== 'rendered' && word.test(said), word.test(said) ? '' : said)
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+})
