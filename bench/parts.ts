@@ -7,8 +7,8 @@ import { freeTcpPort, startLiveKit } from '../dev/livekit/livekit.ts'
 import { startDatabase, tearDown } from '../dev/prove/proof.ts'
 import { startService } from '../dev/prove/service.ts'
 
-/** Starts them; nothing is limited, logs go nowhere but are written, webhooks are on. */
-export async function benchParts (env: NodeJS.ProcessEnv = {}, flags: string[] = []) {
+/** Starts them; nothing is limited, logs go nowhere but are written, webhooks are on. Another `checkout` than this runs from its source. */
+export async function benchParts (env: NodeJS.ProcessEnv = {}, flags: string[] = [], { checkout }: { checkout?: string } = {}) {
   const port = await freeTcpPort()
   const livekit = await startLiveKit({ log: console.error, webhookUrl: `http://127.0.0.1:${port}/api/v1/livekit/webhook`, config: { logging: { level: 'warn' } } })
   const databaseUrl = await startDatabase()
@@ -25,7 +25,7 @@ export async function benchParts (env: NodeJS.ProcessEnv = {}, flags: string[] =
     START_LIMIT_PER_MINUTE: '0',
     LOG_LEVEL: 'info',
     ...env
-  }, { built: true, flags })
+  }, checkout ? { checkout, flags } : { built: true, flags })
   const sql = new pg.Client({ connectionString: databaseUrl })
   await sql.connect()
   const { rows: [row] } = await sql.query('select setting from pg_settings where name = \'data_directory\'')
