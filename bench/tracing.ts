@@ -9,7 +9,7 @@ import { startCollector } from '../dev/observe/otlp.ts'
 import { signUserToken } from '../dev/demo/token.ts'
 import { benchParts } from './parts.ts'
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '7' }, cycles: { type: 'string', default: '150' }, before: { type: 'string' } } })
+const { values } = parseArgs({ options: { rounds: { type: 'string', default: '7' }, cycles: { type: 'string', default: '150' }, before: { type: 'string' } }, allowPositionals: true })
 /** Callers at once. */
 const WIDTH = 4
 
