@@ -17,7 +17,13 @@ async function twoNodes (t: Test) {
   t.teardown(() => Promise.all([first!.stop(), second!.stop()]))
   const databaseUrl = await databaseFor(t)
   const app = await appFor(t, environment(livekit, databaseUrl, { LIVEKIT_API_URL: `${first!.url}, ${second!.url}` }))
-  return { app, livekit, first: first!, second: second!, query: await queryFor(t, databaseUrl) }
+  /** A client that has no connection yet. */
+  const freshClient = () => {
+    const client = createLiveKit({ urls: [first!.url, second!.url], apiKey: livekit.apiKey, apiSecret: livekit.apiSecret, metrics: new Registry() })
+    t.teardown(() => client.close())
+    return client
+  }
+  return { app, freshClient, first: first!, second: second!, query: await queryFor(t, databaseUrl) }
 }
 
 const unable: Fault = { respond: 'HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\r\n{"code":"unavailable","msg":"no"}' }
@@ -58,11 +64,10 @@ t.test('with every node gone it is an outage like any other, and the first that 
 })
 
 t.test('an agent is sent for through the other node when the first could not be reached, and once only when one may have heard it', async (t) => {
-  const { app, livekit, first, second } = await twoNodes(t)
+  const { app, freshClient, first, second } = await twoNodes(t)
   const { room_name: room } = (await app.as('alice').start()).json()
   await first.fault('refuse')
-  const fresh = createLiveKit({ urls: [first.url, second.url], apiKey: livekit.apiKey, apiSecret: livekit.apiSecret, metrics: new Registry() })
-  t.teardown(() => fresh.close())
+  const fresh = freshClient()
   const dispatches = async () => (await app.livekit.listDispatches(room)).length
   await fresh.createDispatch(room, 'voice-agent', '{}')
   t.equal(await dispatches(), 2, 'that of the start, and this one')
@@ -73,4 +78,19 @@ t.test('an agent is sent for through the other node when the first could not be 
   await second.fault()
   await eventually(async () => await dispatches() >= 3)
   t.equal(await dispatches(), 3)
+})
+
+t.test('what one node may have done and the other could not be asked about is not taken for undone', async (t) => {
+  const { freshClient, first, second } = await twoNodes(t)
+  const fresh = freshClient()
+  const room = { name: 'fitness-voice-alice-0', metadata: '{}', emptyTimeout: 300, departureTimeout: 60, maxParticipants: 2, agentName: '', agentMetadata: '' }
+  await second.fault('refuse')
+  await first.fault('mute', /CreateRoom/)
+  const error = await fresh.createRoom(room).catch((error) => error)
+  t.match(error, { code: 'LIVEKIT_FAILED', outcome: 'unknown' })
+  await first.fault()
+  t.equal((await fresh.standing([{ name: room.name, sid: null }])).size, 1, 'it was done')
+
+  await Promise.all([first.fault('refuse'), second.fault('refuse')])
+  t.match(await freshClient().createRoom({ ...room, name: 'another' }).catch((error) => error), { outcome: 'not_sent' })
 })

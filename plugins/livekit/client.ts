@@ -59,9 +59,15 @@ export function createLiveKit ({ urls, apiKey, apiSecret, metrics, onRepeat }: L
   /** Whether a token makes its room anew; until it was asked for, as if it did. */
   let autoCreate = true
 
+  const several = urls.length > 1
   /**
-   * One call: within its time, behind the breaker, counted, its error translated. Repeated once if `repeatable`; with several nodes on the next
-   * one, also when it is not but was never sent.
+   * A room that LiveKit has just put on a node that died stays there until that node has been silent for 5 s: who asks the others again gets it.
+   */
+  const attempts = several ? 2 * urls.length + 1 : 2
+
+  /**
+   * One call: within its time, behind the breaker, counted, its error translated. Repeated once if `repeatable`; of several nodes on the next one,
+   * up to twice round, and one that never was sent also when it is not.
    */
   async function call<Answer> (method: string, deadline: number, repeatable: boolean, send: (left: number) => Promise<Answer>): Promise<Answer> {
     const stop = seconds.startTimer({ method })
@@ -72,15 +78,19 @@ export function createLiveKit ({ urls, apiKey, apiSecret, metrics, onRepeat }: L
     }
     try {
       const answer = await breaker.execute(async () => {
-        try {
-          return await attempt(repeatable && urls.length > 1 ? NODE_LIMIT : CALL_LIMIT)
-        } catch (error) {
-          const failure = toLiveKitError(error, method)
-          const again = repeatable ? worthRepeating(error) : urls.length > 1 && failure.outcome === 'not_sent'
-          if (!again) throw error
-          onRepeat?.(method, failure)
-          calls.inc({ method, outcome: 'repeated' })
-          return await attempt(CALL_LIMIT)
+        let doubtful: unknown // of an attempt that LiveKit may have carried out
+        for (let n = 1; ; n++) {
+          try {
+            return await attempt(n === 1 && repeatable && several ? NODE_LIMIT : CALL_LIMIT)
+          } catch (error) {
+            const failure = toLiveKitError(error, method)
+            const again = repeatable ? worthRepeating(error) : several && failure.outcome === 'not_sent'
+            // What was never sent in the end may have been done before.
+            if (!again || n === attempts) throw failure.outcome === 'not_sent' ? doubtful ?? error : error
+            if (failure.outcome === 'unknown') doubtful = error
+            onRepeat?.(method, failure)
+            calls.inc({ method, outcome: 'repeated' })
+          }
         }
       })
       calls.inc({ method, outcome: 'ok' })
