@@ -13,8 +13,8 @@ export type Script = (request: Request, last: { role: string, text: string }) =>
 const FIRST = 200
 const WORD = 10
 
-/** Starts the model; `script` decides what it says. */
-export async function startLanguageModel (script: Script) {
+/** Starts the model; `script` decides what it says. It listens on a free port of the loopback when nothing else is said. */
+export async function startLanguageModel (script: Script, { host = '127.0.0.1', port = 0 }: { host?: string, port?: number } = {}) {
   const requests: Request[] = []
   const model = { script }
   const server = createServer(async (request, response) => {
@@ -42,7 +42,7 @@ export async function startLanguageModel (script: Script) {
     }
     response.end('data: [DONE]\n\n')
   })
-  server.listen(0, '127.0.0.1')
+  server.listen(port, host)
   await once(server, 'listening')
   return {
     env: { LLM_BASE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, LLM_MODEL: 'scripted' },

@@ -66,7 +66,8 @@ export async function startSpeech () {
 
 export type Speech = Awaited<ReturnType<typeof startSpeech>>
 
-async function speak (url: string, key: string, text: string): Promise<Int16Array> {
+/** Samples at 24 kHz of a text, from a speech server. */
+export async function speak (url: string, key: string, text: string): Promise<Int16Array> {
   const response = await fetch(`${url}/v1/audio/speech`, {
     method: 'POST',
     headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
@@ -76,7 +77,8 @@ async function speak (url: string, key: string, text: string): Promise<Int16Arra
   return new Int16Array(await response.arrayBuffer())
 }
 
-async function recognise (url: string, key: string, samples: Int16Array, rate: number): Promise<string> {
+/** The text of samples, from a Whisper server. */
+export async function recognise (url: string, key: string, samples: Int16Array, rate: number): Promise<string> {
   const form = new FormData()
   form.set('model', 'whisper-1')
   form.set('file', new Blob([wav(samples, rate)]), 'audio.wav')

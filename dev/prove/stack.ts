@@ -1,0 +1,144 @@
+// npm run prove:stack: docker-compose.yml as it is, in containers, from cold to a spoken answer through Caddy's 443; then what the edge lets through.
+// KEEP=1 leaves it up, STACK_PROFILES=edge leaves the agents out. Exits with 2 where no containers can be had.
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { networkInterfaces, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { request as httpsRequest } from 'node:https'
+import { freeTcpPort } from '../livekit/livekit.ts'
+import { findStack, type Stack } from '../stack/engine.ts'
+import { claim, prove, seconds, until } from './proof.ts'
+
+const DOMAIN = 'calls.test'
+const PROJECT = 'livekit-sessions-proof'
+const HEALTHY_WITHIN = 120_000 // ms
+const secret = (bytes = 32) => randomBytes(bytes).toString('hex')
+
+const address = Object.values(networkInterfaces()).flat().find((one) => one?.family === 'IPv4' && !one.internal)?.address ?? '127.0.0.1'
+const httpsPort = await freeTcpPort()
+const env = {
+  DOMAIN,
+  CERTIFICATES: 'internal', // Caddy's own authority, because nobody else vouches for names of a test
+  LIVEKIT_NODE_IP: address,
+  LIVEKIT_API_KEY: 'APIproof',
+  LIVEKIT_API_SECRET: secret(),
+  POSTGRES_PASSWORD: secret(24),
+  JWT_SECRET: secret(),
+  STT_API_KEY: secret(),
+  TTS_API_KEY: secret(),
+  LLM_BASE_URL: 'http://model:9000/v1', // the caller, see agents/test/stack
+  LLM_MODEL: 'scripted',
+  PORT: String(await freeTcpPort()),
+  HTTP_PORT: String(await freeTcpPort()),
+  HTTPS_PORT: String(httpsPort)
+}
+
+const stack = await findStack({ env, profiles: (process.env.STACK_PROFILES ?? 'edge,agents').split(','), project: PROJECT })
+if (!stack) {
+  console.error('\n!!! THE STACK WAS NOT RUN: there is no Docker here, and not Podman, buildah, runc and mmdebstrap with root on Debian either. !!!\n')
+  process.exit(2)
+}
+
+/** What every container is held to, looked at in the running one. */
+async function contained ({ cli, container }: Stack, service: string): Promise<string[]> {
+  const name = await container(service)
+  const status = await cli('exec', name, 'cat', '/proc/1/status')
+  const field = (key: string) => new RegExp(`^${key}:\\s+(\\S+)`, 'm').exec(status)?.[1]
+  const [memory = '', pids = ''] = (await cli('inspect', '--format', '{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}', name)).trim().split(' ')
+  const written = await cli('exec', name, 'sh', '-c', ': > /written').then(() => true, () => false)
+  return Object.entries({
+    'runs as root': field('Uid') === '0',
+    'has capabilities': Number(`0x${field('CapBnd')}`) !== 0 || Number(`0x${field('CapEff')}`) !== 0,
+    'may gain rights': field('NoNewPrivs') !== '1',
+    'can write': written,
+    'has no limit of memory': !(Number(memory) > 0),
+    'has no limit of processes': !(Number(pids) > 0)
+  }).flatMap(([what, is]) => is ? [`${service} ${what}`] : [])
+}
+
+/** Somebody outside: a container for whom Caddy is the three names, on the networks that are given; what its script prints. */
+async function outside ({ cli, container, network, token }: Stack, { image, folder, networks, script, mounts }: { image: string, folder: string, networks: string[], script: string, mounts: Record<string, string> }): Promise<any> {
+  const caddy = await container('caddy')
+  const certificate = join(folder, 'authority.crt')
+  await writeFile(certificate, await cli('exec', caddy, 'cat', '/data/caddy/pki/authorities/local/root.crt'))
+  const ip = (await cli('inspect', '--format', `{{(index .NetworkSettings.Networks "${network('edge')}").IPAddress}}`, caddy)).trim()
+  const name = `${PROJECT}-outside`
+  const [first, ...others] = networks.map(network)
+  const environment = { DOMAIN, TOKEN: await token('proof'), STT_API_KEY: env.STT_API_KEY, TTS_API_KEY: env.TTS_API_KEY, SSL_CERT_FILE: '/authority.crt', NODE_EXTRA_CA_CERTS: '/authority.crt' }
+  await cli('rm', '--force', name).catch(() => {})
+  await cli('create', '--name', name, '--network', first!, '--network-alias', 'model',
+    ...['', 'livekit.', 'turn.'].flatMap((prefix) => ['--add-host', `${prefix}${DOMAIN}:${ip}`]),
+    ...Object.entries(environment).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
+    ...Object.entries({ ...mounts, [certificate]: '/authority.crt' }).flatMap(([from, to]) => ['--volume', `${from}:${to}:ro`]),
+    '--entrypoint', 'node', image, '--no-warnings', script)
+  for (const other of others) await cli('network', 'connect', other, name)
+  try {
+    const printed = await cli('start', '--attach', name)
+    return JSON.parse(printed.trim().split('\n').at(-1)!)
+  } catch (error) {
+    for (const service of stack!.services) console.error((await cli('logs', '--tail', '20', await container(service)).catch(() => '')).replace(/^/gm, `${service}: `))
+    throw error
+  } finally {
+    await cli('rm', '--force', name)
+  }
+}
+
+/** Through the port that is published on this machine, as another address than the caller's. */
+function fromHere (): Promise<number> {
+  return new Promise((resolve, reject) => {
+    httpsRequest({ host: '127.0.0.1', port: httpsPort, servername: DOMAIN, rejectUnauthorized: false, path: '/api/v1/voice-sessions/active', headers: { host: DOMAIN, authorization: 'Bearer none' } }, (response) => resolve(response.resume().statusCode!)).once('error', reject).end()
+  })
+}
+
+await prove({
+  'the whole compose file, in containers': async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'stack-proof-'))
+    const { cli, container, services } = stack
+    await stack.down().catch(() => {})
+    try {
+      const built = await stack.build()
+      claim(`our images, built by ${stack.engine}`, true, Object.entries(built).map(([image, took]) => `${image} ${took.toFixed(0)} s`).join(', '))
+      const cold = performance.now()
+      await stack.up()
+      await stack.healthy(HEALTHY_WITHIN)
+      claim(`all ${services.length} containers healthy after`, true, seconds(performance.now() - cold))
+      const faults = (await Promise.all(services.map((service) => contained(stack, service)))).flat()
+      claim('each without root, capabilities, ways to more, or a place to write; limited in memory and processes', faults.length === 0, faults.join('; '))
+
+      const root = fileURLToPath(new URL('../..', import.meta.url))
+      if (services.includes('voice')) {
+        const voice = await container('voice')
+        const registered = await until(() => cli('exec', voice, 'node', '-e', "fetch('http://127.0.0.1:8081/readyz').then(({ ok }) => process.exit(ok ? 0 : 1))").then(() => true, () => false), HEALTHY_WITHIN)
+        claim('the voice agent is LiveKit\'s to call after', registered < HEALTHY_WITHIN, seconds(performance.now() - cold))
+        const talk = await outside(stack, { image: 'livekit-sessions-agents', folder, networks: ['front', 'edge', 'speech'], script: 'test/stack/talk.ts', mounts: { [`${root}agents/src`]: '/app/src', [`${root}agents/test`]: '/app/test' } })
+        claim('a spoken question, asked through 443 with a checked certificate, is answered with what the tool said', talk.url === `wss://livekit.${DOMAIN}` && /23\.1|twenty[- ]three/i.test(talk.answer), `"${talk.answer.trim()}", ${seconds(talk.toAnswer)} after it; greeting ${seconds(talk.toGreeting)} after the start of the session`)
+        claim('and ended', talk.status.agent_connected && talk.status.participants === 2 && talk.ended === 200 && talk.after === 404)
+        claim('from cold to that', true, seconds(performance.now() - cold))
+      }
+      const { session, tls, turn, http, address: limits } = await outside(stack, { image: 'livekit-sessions', folder, networks: ['edge'], script: '/edge.ts', mounts: { [`${root}dev/stack/edge.ts`]: '/edge.ts' } })
+      claim('start, status, list, end through 443, and nothing there afterwards', session.url === `wss://livekit.${DOMAIN}` && session.statuses.join() === '200,200,200,200,404', session.statuses.join(', '))
+      claim('TLS 1.2 and 1.3, nothing older', JSON.stringify(tls.protocols) === '{"TLSv1":false,"TLSv1.1":false,"TLSv1.2":true,"TLSv1.3":true}', JSON.stringify(tls.protocols))
+      claim('ciphers of TLS 1.2 all with forward secrecy and authenticated', tls.ciphers.length > 0 && tls.ciphers.every((name: string) => /^ECDHE-.*(GCM|POLY1305)/.test(name)), tls.ciphers.join(', '))
+      claim('HTTP/2; a name it does not serve, and another authority, end the handshake', tls.alpn === 'h2' && tls.unknownName && tls.otherAuthority, `${tls.alpn}, ${tls.unknownName}, ${tls.otherAuthority}`)
+      claim('turns: on the same port reaches LiveKit\'s TURN server by its name', turn.type === '113' && turn.realm, `Allocate without credentials: ${turn.type}`)
+      claim('HSTS for two years; no word of who serves', http.api === 200 && /max-age=63072000/.test(http.headers['strict-transport-security']) && !http.headers.server && !http.headers.via, JSON.stringify(http.headers))
+      claim('what is internal is not there', Object.values(http.hidden).every((status) => status === 404 || status === 400), JSON.stringify(http.hidden))
+      claim('of LiveKit its clients\' door only', http.livekit.door === 200 && http.livekit.api === 404 && http.livekit.workers === 404, JSON.stringify(http.livekit))
+      claim('http: sends to https:', http.plain.status === 308 && http.plain.location === `https://${DOMAIN}/api/docs`, JSON.stringify(http.plain))
+      claim('limits count the client\'s own address, whatever it says, also past Caddy, and shut out nobody else', limits.after === 429 && limits.lying === 429 && limits.direct === 429 && await fromHere() === 401, JSON.stringify(limits))
+
+      const stats = (await cli('stats', '--no-stream', '--format', '{{.Name}} {{.MemUsage}}', ...await Promise.all(services.map(container)))).trim()
+      console.log(`memory:\n${stats.replace(/^/gm, '  ')}`)
+      for (const [image] of Object.entries(built)) console.log(`size of ${image}: ${(Number((await cli('image', 'inspect', '--format', '{{.Size}}', image)).trim()) / 1e6).toFixed(0)} MB`)
+
+      await stack.stop()
+      const codes = await Promise.all(services.map(async (service) => `${service} ${(await cli('inspect', '--format', '{{.State.ExitCode}}', await container(service))).trim()}`))
+      claim('on SIGTERM each ends in order', codes.every((code) => code.endsWith(' 0')), codes.join(', '))
+    } finally {
+      if (process.env.KEEP !== '1') await stack.down()
+      await stack.close()
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+})
