@@ -1,4 +1,5 @@
 // Seen from outside: one conversation with one tool call is one trace, and no word of it is in there; each panel of the dashboards has something to show.
+// ALSO_TRACE_TO=http://127.0.0.1:4318 shows the trace in a Jaeger as well.
 import { ROOT_CONTEXT, propagation, SpanKind } from '@opentelemetry/api'
 import { W3CTraceContextPropagator } from '@opentelemetry/core'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
@@ -10,7 +11,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { startCollector, tree, type Collector, type Span } from '../../dev/observe/otlp.ts'
 import { startPrometheus, type Prometheus } from '../../dev/observe/prometheus.ts'
-import { find } from '../../dev/observe/promtool.ts'
+import { find, run } from '../../dev/observe/promtool.ts'
 import { call } from './support/caller.ts'
 import { WEATHER } from './support/mcp-server.ts'
 import { freePort, start, until, type Started } from './support/processes.ts'
@@ -27,7 +28,7 @@ let prometheus: Prometheus | undefined
 let probe: Started | undefined
 let startProbe: () => Started
 before(async () => {
-  collector = await startCollector()
+  collector = await startCollector(process.env.ALSO_TRACE_TO)
   const OTEL = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '200' }
   stage = await startWholeStage({ env: OTEL, serviceEnv: { ...OTEL, LOG_LEVEL: 'info' } })
   const probePort = await freePort()
@@ -111,6 +112,8 @@ test('a conversation with a tool is one trace, of which no word is told', async 
     for (const [what, secret] of Object.entries(secrets)) assert.ok(!text.includes(secret), `${what} is in the ${where}`)
     if (where !== 'logs') assert.ok(!text.includes(USER), `the user is in the ${where}`)
   }
+  const promtool = await find('promtool')
+  if (promtool) for (const input of metrics) assert.deepEqual(await run(promtool, ['check', 'metrics'], { input }), { code: 0, printed: '' })
   for (const part of ['recognition', 'end_of_turn', 'model', 'tool', 'speech']) assert.match(metrics[1]!, new RegExp(`agents_turn_part_seconds_count\\{part="${part}"\\} [1-9]`))
   assert.match(metrics[1]!, /agents_first_sound_seconds_count 1\n/)
 })

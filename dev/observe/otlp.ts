@@ -50,8 +50,11 @@ export interface Span {
 
 export type Collector = Awaited<ReturnType<typeof startCollector>>
 
-/** Starts the receiver on a free port of this machine. */
-export async function startCollector () {
+/**
+ * Starts the receiver on a free port of this machine.
+ * @param alsoTo another receiver that is sent the same, to look at it there: OTLP over HTTP, for instance Jaeger's
+ */
+export async function startCollector (alsoTo?: string) {
   const spans: Span[] = []
   const bodies: Buffer[] = []
   const server = createServer(async (request, response) => {
@@ -60,6 +63,7 @@ export async function startCollector () {
     const body = Buffer.concat(chunks)
     bodies.push(body)
     if (request.url === '/v1/traces') spans.push(...read(body))
+    if (alsoTo) await fetch(`${alsoTo}${request.url}`, { method: 'POST', headers: { 'content-type': 'application/x-protobuf' }, body })
     response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end()
   })
   server.listen(0, '127.0.0.1')
