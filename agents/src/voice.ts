@@ -119,14 +119,14 @@ function partsOf (metrics: metrics.AgentMetrics): Array<[TurnPart, number]> {
 /** Of the session's first agent only: another one comes into a call that has begun long ago. */
 function reportFirstSound (call: Call, session: voice.AgentSession): void {
   if (call.metadata.dispatch > 1) return
-  const startedAt = Number(call.ctx.job.room?.creationTimeMs ?? 0)
-  const alreadyHere = Date.now()
-  let userAt = startedAt
-  whenUserJoins(call, () => { userAt = Date.now() - alreadyHere < 50 ? startedAt : Date.now() })
+  let from = Number(call.ctx.job.room?.creationTimeMs ?? 0)
+  let isAwaited = false // the user, who else is here already
+  whenUserJoins(call, () => { if (isAwaited) from = Date.now() })
+  isAwaited = true
   const speaking = ({ newState }: voice.AgentStateChangedEvent) => {
     if (newState !== 'speaking') return
     session.off(voice.AgentSessionEventTypes.AgentStateChanged, speaking)
-    report({ type: 'first_sound', seconds: Math.max(0, Date.now() - userAt) / 1000 })
+    report({ type: 'first_sound', seconds: Math.max(0, Date.now() - from) / 1000 })
   }
   session.on(voice.AgentSessionEventTypes.AgentStateChanged, speaking)
 }
