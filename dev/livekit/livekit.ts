@@ -37,6 +37,8 @@ export interface LiveKitOptions {
   port?: number
   /** UDP port of the media; any free one when not given. */
   udpPort?: number
+  /** Secret of its API key; a random one when not given. Nodes of one LiveKit share it. */
+  apiSecret?: string
   /** Where webhooks go; none are sent without it. */
   webhookUrl?: string
   /** Whether a join or a dispatch creates a missing room. LiveKit's own default is true, this project's deployment has false. */
@@ -85,7 +87,7 @@ export async function startLiveKit (options: LiveKitOptions = {}) {
     : await findLiveKit({ log })
   const [port, udpPort] = await Promise.all([freeTcpPort(options.port), freeUdpPort(options.udpPort)])
   const apiKey = 'devkey'
-  const apiSecret = randomBytes(32).toString('hex')
+  const apiSecret = options.apiSecret ?? randomBytes(32).toString('hex')
   const folder = await mkdtemp(join(tmpdir(), 'livekit-'))
   const file = join(folder, 'livekit.yaml')
 

@@ -36,7 +36,7 @@ const env = {
 
 const stack = await findStack({ env, profiles: (process.env.STACK_PROFILES ?? 'edge,agents').split(','), project: PROJECT })
 if (!stack) {
-  console.error('\n!!! THE STACK WAS NOT RUN: there is no Docker here, and not Podman, buildah, runc and mmdebstrap with root on Debian either. !!!\n')
+  console.error('\n!!! THE STACK WAS NOT RUN: there is no Docker here, and not root on Debian with Podman, buildah, runc, mmdebstrap and Go either. !!!\n')
   process.exit(2)
 }
 

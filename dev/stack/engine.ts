@@ -45,7 +45,7 @@ export interface Stack {
 
 /**
  * @param env what `.env` would say
- * @returns undefined where no containers can be had: neither Docker, nor Podman, buildah and runc with root on Debian
+ * @returns undefined where no containers can be had: neither Docker, nor root on Debian with Podman, buildah, runc, mmdebstrap and Go
  */
 export async function findStack ({ env, profiles, project }: { env: Record<string, string>, profiles: string[], project: string }): Promise<Stack | undefined> {
   const podmanEnv = { ...process.env, CONTAINERS_CONF: join(ROOT, 'dev/stack/containers.conf') }
@@ -53,7 +53,11 @@ export async function findStack ({ env, profiles, project }: { env: Record<strin
   const works = (program: string, ...args: string[]) => run(program, ...args).then(() => true, () => false)
 
   const docker = await works('docker', 'info') && await works('docker', 'compose', 'version')
-  if (!docker && !(process.getuid?.() === 0 && await works('podman', 'info') && await works('buildah', '--version') && await works('runc', '--version') && await works('mmdebstrap', '--version'))) return undefined
+  const podman = async () => {
+    for (const [program, ask] of Object.entries({ podman: 'info', buildah: '--version', runc: '--version', mmdebstrap: '--version', go: 'version', python3: '--version' })) if (!await works(program, ask)) return false
+    return process.getuid?.() === 0
+  }
+  if (!docker && !await podman()) return undefined
 
   const folder = await mkdtemp(join(tmpdir(), 'stack-'))
   const envFile = join(folder, 'env')
@@ -111,7 +115,11 @@ export async function findStack ({ env, profiles, project }: { env: Record<strin
 
 /** Builds with what the machine's own clients use: registries, certificates, and Go with its caches. */
 async function buildah (run: Run, image: string, dockerfile: string, context: string): Promise<void> {
-  const go = async (name: string) => (await run('go', 'env', name)).trim()
+  const go = async (name: string) => {
+    const path = (await run('go', 'env', name)).trim()
+    await mkdir(path, { recursive: true })
+    return path
+  }
   await run('buildah', 'bud', '--quiet', '--layers', '--format', 'docker', '--isolation', 'chroot', '--pull-never', '--network', 'host',
     '--env', `NPM_CONFIG_REGISTRY=${(await run('npm', 'config', 'get', 'registry')).trim()}`,
     '--volume', `${await go('GOROOT')}:/usr/local/go:ro`, '--volume', `${await go('GOMODCACHE')}:/root/go/pkg/mod`, '--volume', `${await go('GOCACHE')}:/root/.cache/go-build`,
