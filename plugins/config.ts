@@ -53,6 +53,7 @@ export const ConfigSchema = Type.Object({
   VIDEO_DISPATCH_TIMEOUT: Seconds(7, 1, 60, 'How long create-room waits for its agent (B6)'),
   RECONCILE_INTERVAL: Seconds(15, 1, 3600, 'Time between two looks at a live session (D6)'),
   RETENTION_DAYS: Type.Integer({ default: 30, minimum: 2, maximum: 3650, description: 'Days that ended sessions and events are kept' }),
+  WEBHOOK_ALLOW_PRIVATE: Type.Boolean({ default: false, description: 'Outgoing webhooks may go to addresses that are not public, and without TLS' }),
   REDIS_URL: Type.Optional(Type.String({ pattern: '^rediss?://', description: 'Redis that shares rate limits between replicas' })),
   METRICS_TOKEN: Type.Optional(Type.String({ minLength: 16, description: 'Bearer token that /metrics asks for when set' }))
 })

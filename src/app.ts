@@ -14,12 +14,14 @@ import metrics from '../plugins/metrics.ts'
 import pressure from '../plugins/pressure.ts'
 import sessionMetrics from '../plugins/session-metrics.ts'
 import swagger from '../plugins/swagger.ts'
+import webhookSender from '../plugins/webhooks/index.ts'
 import counselorCategories from '../routes/counselor-categories.ts'
 import operations from '../routes/operations.ts'
 import sessions from '../routes/sessions.ts'
 import token from '../routes/token.ts'
 import videoSessions, { createRoom } from '../routes/video-sessions.ts'
 import voiceSessions from '../routes/voice-sessions.ts'
+import webhookEndpoints from '../routes/webhook-endpoints.ts'
 import webhooks from '../routes/webhooks.ts'
 import type { Clock } from './sessions/clock.ts'
 import type { Tracing } from './sessions/tracing.ts'
@@ -60,6 +62,7 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
     await app.register(database)
     await app.register(livekit)
     await app.register(sessionMetrics)
+    await app.register(webhookSender)
     await app.register(wiring, { clock: options.clock ?? clock, tracing: options.tracing })
 
     await app.register(operations)
@@ -69,6 +72,7 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
     await app.register(counselorCategories, { prefix: '/api/v1/counselor-categories' })
     await app.register(sessions, { prefix: '/api/v1/sessions' })
     await app.register(token, { prefix: '/api/v1/token' })
+    await app.register(webhookEndpoints, { prefix: '/api/v1/webhook-endpoints' })
     await app.register(webhooks, { prefix: '/api/v1/livekit' })
 
     await app.ready()

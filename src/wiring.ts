@@ -5,9 +5,11 @@ import { createAudit } from './sessions/audit.ts'
 import { createAutoCreate } from './sessions/auto-create.ts'
 import { createCategories, type Categories } from './sessions/categories.ts'
 import type { Clock } from './sessions/clock.ts'
+import { createEndpoints, type Endpoints } from './sessions/endpoints.ts'
 import { createHistory, type History } from './sessions/history.ts'
 import { createLifecycle, type Lifecycle } from './sessions/lifecycle.ts'
 import { createModes, jobMetadata } from './sessions/modes.ts'
+import { createOutbox, type Outbox } from './sessions/outbox.ts'
 import { createReadiness, type Readiness } from './sessions/readiness.ts'
 import { createReconciler, type Reconciler } from './sessions/reconciler.ts'
 import { createRetention, type Retention } from './sessions/retention.ts'
@@ -19,6 +21,8 @@ declare module 'fastify' {
     sessions: Sessions
     categories: Categories
     history: History
+    endpoints: Endpoints
+    outbox: Outbox
     lifecycle: Lifecycle
     reconciler: Reconciler
     readiness: Readiness
@@ -56,6 +60,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
     metrics,
     tracing
   })
+  const outbox = createOutbox({ store: app.webhookStore, sender: app.webhookSender, clock, log, metrics: app.webhookSender.metrics })
   const retention = createRetention({ store, clock, log, days: config.RETENTION_DAYS })
 
   app.decorate('sessions', createSessions({
@@ -79,6 +84,8 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   }))
   app.decorate('categories', categories)
   app.decorate('history', createHistory({ store, lifecycle, audit }))
+  app.decorate('endpoints', createEndpoints({ endpoints: app.webhookStore, audit, clock, refusal: app.webhookSender.refusal }))
+  app.decorate('outbox', outbox)
   app.decorate('lifecycle', lifecycle)
   app.decorate('reconciler', reconciler)
   app.decorate('retention', retention)
@@ -93,11 +100,12 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   app.addHook('onReady', () => autoCreate.find())
   app.addHook('onListen', async () => {
     reconciler.start()
+    outbox.start()
     retention.start()
   })
   app.addHook('preClose', async () => {
     autoCreate.stop()
     retention.stop()
-    await reconciler.stop()
+    await Promise.all([reconciler.stop(), outbox.stop()])
   })
-}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'sessionStore', 'categoryStore', 'sessionMetrics'] } })
+}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'sessionStore', 'categoryStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })

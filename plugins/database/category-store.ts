@@ -1,13 +1,7 @@
 // The counsellor categories in PostgreSQL: last write wins, and what is written is on record or not at all.
 import type { Category, CategoryStore } from '../../src/sessions/categories.ts'
-import type { SessionEvent } from '../../src/sessions/store.ts'
+import { noted, valuesOf } from './note.ts'
 import type { Database } from './query.ts'
-
-/** With the rows that `written` returned, a line of the audit trail: its values begin at `$from`. */
-const noted = (from: number) => `
-  noted as (insert into session_events (session_id, user_id, at, type, actor, data)
-    select null, $${from}, $${from + 1}, $${from + 2}, $${from + 3}, $${from + 4}::jsonb from written where $${from + 2}::text is not null)`
-const valuesOf = (event: SessionEvent | undefined) => event ? [event.user_id, event.at, event.type, event.actor, event.data] : [null, null, null, null, null]
 
 export function createCategoryStore ({ query }: Database): CategoryStore {
   return {

@@ -6,11 +6,13 @@ import { startEmbeddedPostgres } from './embedded/server.ts'
 import { migrate } from './migrate.ts'
 import { openDatabase } from './query.ts'
 import { createSessionStore } from './session-store.ts'
+import { createWebhookStore } from './webhook-store.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     sessionStore: ReturnType<typeof createSessionStore>
     categoryStore: ReturnType<typeof createCategoryStore>
+    webhookStore: ReturnType<typeof createWebhookStore>
   }
 }
 
@@ -34,4 +36,5 @@ export default fp(async (app) => {
 
   app.decorate('sessionStore', createSessionStore(database))
   app.decorate('categoryStore', createCategoryStore(database))
+  app.decorate('webhookStore', createWebhookStore(database))
 }, { name: 'database', decorators: { fastify: ['config', 'metrics'] } })

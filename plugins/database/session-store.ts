@@ -5,9 +5,26 @@ import { states, type State } from '../../src/sessions/vocabulary.ts'
 import { DatabaseUnavailable, type Database } from './query.ts'
 
 const addEvent = (name: string, source: string, type: string, actor: string, data: string, at: string) => `
-  ${name} as (insert into session_events (session_id, user_id, at, type, actor, data) select id, user_id, ${at}, '${type}', ${actor}, ${data} from ${source})`
+  ${name} as (insert into session_events (session_id, user_id, at, type, actor, data) select id, user_id, ${at}, '${type}', ${actor}, ${data} from ${source} returning id, at, type)`
 
-const endEvent = addEvent('noted', 'ended', 'session.ended', 'ended_by', 'jsonb_build_object(\'reason\', end_reason)', 'ended_at')
+const lines = 'select id, id::text as message, at, type from noted'
+
+/**
+ * The outbox, in the statement of the change itself: for each line of the history that the app's backend is told of, a message to every endpoint
+ * that wants it. A session is told of from its start on (it has a room) and up to its end, so what a receiver sees is always
+ * session.started, the agents, session.ended; an agent that came before the start was through is told of right after it.
+ * With no endpoint this is a look at an empty table.
+ */
+const addMessages = (session: string, told = lines) => `
+  sent as (
+    insert into webhook_deliveries (endpoint_id, message_id, session_id, user_id, type, at, session, give_up_at)
+    select e.id, 'evt_' || l.message, s.id, s.user_id, l.type, l.at, to_jsonb(s) - '{idempotency_key,request_id,ended_by,traceparent}'::text[], l.at + interval '1 day'
+      from webhook_endpoints e join (${told}) l on l.type = any(e.events) cross join ${session} s
+     where e.enabled and s.room_sid is not null and (s.state <> 'ended' or l.type = 'session.ended')
+     order by l.id, l.message)`
+
+const endEvent = `${addEvent('noted', 'ended', 'session.ended', 'ended_by', 'jsonb_build_object(\'reason\', end_reason)', 'ended_at')},
+  ${addMessages('ended')}`
 
 /** A state as words of the statement, not as a value: so the planner sees which index holds it. */
 const inState = Object.fromEntries(states.map((state) => [state, state === 'ended' ? 'state = \'ended\'' : `state = '${state}' and state <> 'ended'`])) as Record<State, string>
@@ -54,7 +71,9 @@ export function createSessionStore ({ query }: Database): SessionStore {
       noted as (
         insert into session_events (session_id, user_id, at, type, actor, data, livekit_id)
         select c.id, c.user_id, e.* from changed c, json_to_recordset($4) as e (at timestamptz, type text, actor text, data jsonb, livekit_id text)
-        on conflict (livekit_id) do nothing)
+        on conflict (livekit_id) do nothing
+        returning id, at, type),
+      ${addMessages('changed')}
       select * from changed`,
     [session.id, version, JSON.stringify(stays), JSON.stringify(events), ...Object.values(columns)])
   }
@@ -100,7 +119,8 @@ export function createSessionStore ({ query }: Database): SessionStore {
       with live as (
         update sessions set state = 'live', room_sid = $3, expires_at = $4, next_check_at = least(next_check_at, $5), lease_until = '-infinity'
          where id = $1 and check_no = $2 and state = 'starting' returning *),
-      ${addEvent('noted', 'live', 'session.started', '$6', 'jsonb_strip_nulls(jsonb_build_object(\'mode\', mode, \'agent_type\', agent_type, \'counselor_category\', category_name))', '$7::timestamptz')}
+      ${addEvent('noted', 'live', 'session.started', '$6', 'jsonb_strip_nulls(jsonb_build_object(\'mode\', mode, \'agent_type\', agent_type, \'counselor_category\', category_name))', '$7::timestamptz')},
+      ${addMessages('live', `${lines} union all select n.id, n.id || 'a', agent_joined_at, 'agent.joined' from noted n, live where agent_state = 'joined'`)}
       select * from live`, [id, checkNo, live.room_sid, live.expires_at, live.next_check_at, live.actor, live.now], deadline),
 
     failStart: (id, checkNo, end, deadline) => one(`
@@ -182,7 +202,8 @@ export function createSessionStore ({ query }: Database): SessionStore {
       const events = await query(`
         with retention as materialized (select set_config('livekit_sessions.retention', 'on', true))
         delete from session_events using retention where id in (select id from session_events where at < $1 limit $2) returning 1`, [before, limit])
-      return Math.max(sessions.length, events.length)
+      const deliveries = await query('delete from webhook_deliveries where id in (select id from webhook_deliveries where at < $1 limit $2) returning 1', [before, limit])
+      return Math.max(sessions.length, events.length, deliveries.length)
     },
 
     countLive: () => query('select mode, state, count(*)::int as count from sessions where ended_at is null group by mode, state', []),

@@ -1,6 +1,7 @@
 // The audit trail, for what belongs to no change of a session: who was refused, who looked, which tokens were given out again.
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
+import { AdminOnly } from './errors.ts'
 import type { Session, SessionStore } from './store.ts'
 import type { EventType } from './vocabulary.ts'
 
@@ -29,11 +30,20 @@ export function createAudit ({ store, clock }: { store: Pick<SessionStore, 'note
     return Number.isInteger(Math.log10(count)) ? count : undefined
   }
 
+  async function denied (call: Call, session: Session | undefined, data: { operation: string } | { reason: string }): Promise<void> {
+    const count = worthALine('denied', call.user.id, session?.id, data)
+    if (count) await note(call, session, 'access.denied', count > 1 ? { ...data, count } : data)
+  }
+
   return {
     /** A caller was refused: somebody else's session, a limit, a role that is missing. `data` says which. */
-    async denied (call: Call, session: Session | undefined, data: { operation: string } | { reason: string }): Promise<void> {
-      const count = worthALine('denied', call.user.id, session?.id, data)
-      if (count) await note(call, session, 'access.denied', count > 1 ? { ...data, count } : data)
+    denied,
+
+    /** For what only administrators may do. @throws AdminOnly, which is on record */
+    async onlyAdmin (call: Call, operation: string): Promise<void> {
+      if (call.user.admin) return
+      await denied(call, undefined, { operation })
+      throw new AdminOnly()
     },
 
     /** An administrator looked at what is not one's own. */

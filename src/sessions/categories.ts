@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
-import { AdminOnly, CategoryNotFound } from './errors.ts'
+import { CategoryNotFound } from './errors.ts'
 import type { Session, SessionEvent } from './store.ts'
 
 export interface Category {
@@ -54,33 +54,27 @@ export function createCategories ({ categories, audit, clock }: CategoriesDepend
     return category
   }
 
-  async function onlyAdmin (call: Call, operation: string) {
-    if (call.user.admin) return
-    await audit.denied(call, undefined, { operation })
-    throw new AdminOnly()
-  }
-
   const event = (call: Call, type: 'category.created' | 'category.changed', data: Record<string, unknown>): SessionEvent =>
     ({ session_id: null, user_id: call.user.id, at: new Date(clock.now()), type, actor: `admin:${call.user.id}`, data })
 
   return {
     /** The enabled ones, as users see them; with `all`, for administrators, every one with its prompt. */
     async list (call: Call, all = false) {
-      if (all) await onlyAdmin(call, 'listCounselorCategories')
+      if (all) await audit.onlyAdmin(call, 'listCounselorCategories')
       const found = await categories.list(!all, call.deadline)
       return { categories: all ? found : found.map(({ id, name, description }) => ({ id, name, description })) }
     },
 
     /** One with its prompt, for administrators. */
     async get (call: Call, id: string): Promise<Category> {
-      await onlyAdmin(call, 'getCounselorCategory')
+      await audit.onlyAdmin(call, 'getCounselorCategory')
       const category = await categories.byId(id, call.deadline)
       if (!category) throw new CategoryNotFound()
       return category
     },
 
     async create (call: Call, wanted: CategoryChange & Pick<Category, 'name'>): Promise<Category> {
-      await onlyAdmin(call, 'createCounselorCategory')
+      await audit.onlyAdmin(call, 'createCounselorCategory')
       const id = randomUUID()
       return categories.put({ id, name: wanted.name, description: wanted.description ?? '', system_prompt: wanted.system_prompt ?? null, enabled: wanted.enabled ?? true, at: new Date(clock.now()) },
         event(call, 'category.created', { category: id, name: wanted.name }), call.deadline)
@@ -88,7 +82,7 @@ export function createCategories ({ categories, audit, clock }: CategoriesDepend
 
     /** Changes what is given; enables and disables. Last write wins. */
     async change (call: Call, id: string, change: CategoryChange): Promise<Category> {
-      await onlyAdmin(call, 'changeCounselorCategory')
+      await audit.onlyAdmin(call, 'changeCounselorCategory')
       const category = await categories.change(id, change, event(call, 'category.changed', { category: id, changed: Object.keys(change) }), call.deadline)
       if (!category) throw new CategoryNotFound()
       remembered.delete(id)

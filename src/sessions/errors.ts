@@ -59,3 +59,14 @@ export const BadCursor = sessionError('BAD_CURSOR', 'The cursor is not one of th
 export const CategoryNotFound = sessionError('CATEGORY_NOT_FOUND', 'Counselor category not found or disabled', 404)
 /** A session that needs its agent did not get one (B6); the cause says which of the two it was. */
 export const AgentDidNotCome = sessionError('AGENT_DID_NOT_COME', 'The agent did not come', 500)
+
+/** No such endpoint of outgoing webhooks. */
+export const EndpointNotFound = sessionError('ENDPOINT_NOT_FOUND', 'Webhook endpoint not found', 404)
+/** Every change of a session writes one message to each endpoint: there are few of them. */
+export const TooManyEndpoints = sessionError('TOO_MANY_ENDPOINTS', 'There are as many webhook endpoints as there may be. Delete one to make another.', 422)
+/** An address that webhooks are not sent to; the problem document says which rule it breaks. */
+export const EndpointRefused = sessionError('ENDPOINT_REFUSED', 'Webhooks are not sent to this address.', 422)
+/** No such delivery of this endpoint. */
+export const DeliveryNotFound = sessionError('DELIVERY_NOT_FOUND', 'Delivery not found', 404)
+/** Only what was given up is sent again. */
+export const DeliveryNotDead = sessionError('DELIVERY_NOT_DEAD', 'This delivery has not been given up.', 409)

@@ -1,8 +1,10 @@
 // What was, and who did what: sessions past and present, for their owners and for administrators (D7).
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
+import { cursorOf, readCursor } from './cursor.ts'
 import { AdminOnly, BadCursor, NotYourSession, SessionNotFound } from './errors.ts'
 import type { Lifecycle } from './lifecycle.ts'
+import { toRecord } from './record.ts'
 import type { Session, SessionStore } from './store.ts'
 import type { ModeName, State } from './vocabulary.ts'
 
@@ -41,11 +43,11 @@ export function createHistory ({ store, lifecycle, audit }: HistoryDependencies)
         state: query.state,
         from: query.from ? new Date(query.from) : undefined,
         to: query.to ? new Date(query.to) : undefined,
-        after: query.cursor ? readCursor(query.cursor) : undefined,
+        after: query.cursor ? readPageCursor(query.cursor) : undefined,
         limit: limit + 1
       }, call.deadline)
       const page = sessions.slice(0, limit)
-      return { sessions: page.map(view), next_cursor: sessions.length > limit ? cursorOf(page.at(-1)!) : null }
+      return { sessions: page.map(toRecord), next_cursor: sessions.length > limit ? pageCursorOf(page.at(-1)!) : null }
     },
 
     /**
@@ -55,9 +57,9 @@ export function createHistory ({ store, lifecycle, audit }: HistoryDependencies)
     async get (call: Call, id: string, cursor?: string) {
       const session = await find(call, id, 'getSession')
       if (session.user_id !== call.user.id) await audit.read(call, session, { operation: 'getSession' })
-      const events = await store.eventsOf(id, { before: cursor ? readEventCursor(cursor) : undefined, limit: EVENTS + 1 }, call.deadline)
+      const events = await store.eventsOf(id, { before: cursor ? readCursor(cursor) : undefined, limit: EVENTS + 1 }, call.deadline)
       const page = events.slice(-EVENTS)
-      return { ...view(session), events: page, events_cursor: events.length > EVENTS ? Buffer.from(page[0]!.id).toString('base64url') : null }
+      return { ...toRecord(session), events: page, events_cursor: events.length > EVENTS ? cursorOf(page[0]!.id) : null }
     },
 
     /** Ends one's own session by id, or as an administrator anybody's. */
@@ -74,28 +76,12 @@ export function createHistory ({ store, lifecycle, audit }: HistoryDependencies)
 
 export type History = ReturnType<typeof createHistory>
 
-/** The record as the API shows it. */
-function view (session: Session) {
-  return {
-    ...session,
-    agent_type: session.agent_type ?? undefined,
-    counselor_category: session.category_name ?? undefined,
-    agent: { state: session.agent_state, dispatches: session.agent_dispatches, joined_at: session.agent_joined_at }
-  }
-}
-
 /** Where a page ended: it says nothing but a place in the caller's own list, so it needs no signature. */
-function cursorOf (session: Session): string {
+function pageCursorOf (session: Session): string {
   return Buffer.from(`${session.created_at.getTime().toString(36)}.${session.id}`).toString('base64url')
 }
 
-function readEventCursor (cursor: string): string {
-  const id = Buffer.from(cursor, 'base64url').toString()
-  if (!/^[1-9][0-9]{0,17}$/.test(id)) throw new BadCursor()
-  return id
-}
-
-function readCursor (cursor: string): { created_at: Date, id: string } {
+function readPageCursor (cursor: string): { created_at: Date, id: string } {
   const [, time, id] = /^([0-9a-z]{1,9})\.([0-9a-f-]{36})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
   const at = new Date(parseInt(time ?? '', 36))
   if (!id || Number.isNaN(at.getTime()) || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) throw new BadCursor()

@@ -19,5 +19,13 @@ export const agentStates = ['none', 'dispatched', 'joined', 'left', 'failed'] as
 export type AgentState = typeof agentStates[number]
 
 /** Lines of the history and audit trail. */
-export const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'admin.read', 'category.created', 'category.changed'] as const
+export const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'admin.read', 'category.created', 'category.changed', 'endpoint.created', 'endpoint.changed', 'endpoint.deleted', 'endpoint.secret_rotated', 'delivery.retried'] as const
 export type EventType = typeof eventTypes[number]
+
+/** What the app's backend can be told of by outgoing webhooks. */
+export const messageTypes = ['session.started', 'session.ended', 'agent.joined', 'agent.failed'] as const
+export type MessageType = typeof messageTypes[number]
+
+/** Where a message to an endpoint is: still to be delivered, answered 2xx, or given up. */
+export const deliveryStates = ['pending', 'delivered', 'dead'] as const
+export type DeliveryState = typeof deliveryStates[number]

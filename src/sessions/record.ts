@@ -1,0 +1,20 @@
+// A session as others see it: in the answers of the API and in what outgoing webhooks carry.
+import type { Session } from './store.ts'
+
+/** The record without what is the service's own business. `routes/sessions.ts` describes each field. */
+export function toRecord (session: Session) {
+  return {
+    id: session.id,
+    mode: session.mode,
+    room_name: session.room_name,
+    user_id: session.user_id,
+    agent_type: session.agent_type ?? undefined,
+    counselor_category: session.category_name ?? undefined,
+    state: session.state,
+    end_reason: session.end_reason,
+    agent: { state: session.agent_state, dispatches: session.agent_dispatches, joined_at: session.agent_joined_at },
+    created_at: session.created_at,
+    ended_at: session.ended_at,
+    expires_at: session.expires_at
+  }
+}
