@@ -50,6 +50,8 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
   const confirmed = new Set<string>()
   const given = new Set<string>()
   const seenEnded = new Set<string>()
+  /** Ids of the messages that the receiver has, in the order they came first. */
+  const received = new Set<string>()
   let restarts = 0
   let step = 0
 
@@ -122,6 +124,15 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
       holds('an end that was confirmed is one', row.state === 'ending' || row.state === 'ended', () => show(row))
     },
 
+    /** The app's backend got a message. */
+    received (id: string) {
+      const message = sql.messages.find((message) => message.message_id === id)
+      holds('nothing is sent that was not committed', message !== undefined && sql.events.some((event) => event.session_id === message.session_id && event.type === message.type), () => id)
+      const before = sql.messages.slice(0, sql.messages.indexOf(message!)).filter(({ session_id: session }) => session === message!.session_id)
+      holds('the messages of a session come in its order', before.every((earlier) => received.has(earlier.message_id)), () => `${message!.type} of ${message!.session_id}`)
+      received.add(id)
+    },
+
     /** After every step. */
     always () {
       step++
@@ -150,6 +161,13 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         holds('no live row without its room', row.state !== 'live' || world.rooms.get(row.room_name)?.sid === row.room_sid, () => show(row))
         holds('what was said to be over is over', !confirmed.has(row.id) || row.state === 'ended', () => show(row))
         const ends = sql.events.filter((event) => event.session_id === row.id && event.type === 'session.ended').length
+        const messages = sql.messages.filter((message) => message.session_id === row.id)
+        const types = messages.map(({ type }) => type)
+        const started = row.room_sid !== null
+        holds('a start is told of once, and first', started ? types.indexOf('session.started') === 0 && types.lastIndexOf('session.started') === 0 : types.length === 0, () => `${show(row)}: ${types}`)
+        holds('an end is told of once, and last', !started || (row.state === 'ended' ? types.indexOf('session.ended') === types.length - 1 : !types.includes('session.ended')), () => `${show(row)}: ${types}`)
+        holds('an agent that is there has been told of', !started || row.state !== 'live' || row.agent_state !== 'joined' || types.includes('agent.joined'), () => `${show(row)}: ${types}`)
+        holds('no message is lost', messages.every((message) => received.has(message.message_id)), () => `${show(row)}: ${messages.filter((message) => !received.has(message.message_id)).map(({ type }) => type)}`)
         holds('an end is on record once', ends === (row.state === 'ended' ? 1 : 0), () => `${show(row)}: ${ends} times`)
       }
       for (const [name, room] of world.rooms) {

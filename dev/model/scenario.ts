@@ -28,6 +28,7 @@ const start = fc.record({
 const actor: fc.Arbitrary<Actor> = fc.oneof(
   { weight: 5, arbitrary: start },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('pass' as const), replica, trouble }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('deliver' as const), replica, trouble }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('end' as const, 'end by an admin' as const), which, replica, trouble }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('status' as const, 'rejoin' as const), which, replica, trouble }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('active' as const), user: fc.constantFrom('alice', 'bert'), replica, trouble }) },
@@ -41,6 +42,7 @@ const onReplica = <Given extends object>(given: Given) => replica.map((replica) 
 const troubles = (nth: fc.Arbitrary<number>, ...what: Trouble[]) => fc.record({ nth, what: fc.constantFrom(...what) })
 const aPass = onReplica({ do: 'pass' as const })
 const anEnd = onReplica({ do: 'end' as const, which: 0 })
+const aDelivery = fc.record({ do: fc.constant('deliver' as const), replica, trouble: fc.option(fc.record({ nth: fc.nat(3), what: fc.constantFrom<Trouble>('lost', 'unanswered', 'crash before', 'crash after') }), { nil: undefined }) })
 const aWait = (...ms: number[]) => fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(...ms) })
 const aStart = (key?: string, trouble: fc.Arbitrary<{ nth: number, what: Trouble } | undefined> = fc.constant(undefined), mode: fc.Arbitrary<ModeName> = fc.constantFrom(...modeNames)): fc.Arbitrary<Actor> =>
   fc.record({ do: fc.constant('start' as const), user: fc.constant('alice'), key: fc.constant(key), mode, replica, trouble })
@@ -71,6 +73,9 @@ const meetings = {
     meeting([workerGoes, aStart(undefined, healthy, voice), joined, workerComes, aWait(16_000)], [aPass, aPass, aWait(16_000, 31_000), aPass, anEnd]),
     meeting([workerGoes, aStart(undefined, healthy, voice), joined, workerComes, aWait(16_000), aPass], [aWait(31_000), aPass], { jobSteps: 30, fates: ['lost'] }),
     meeting([aStart(), joined], [fc.constant<Actor>({ do: 'agent dies', which: 0 }), aPass, aPass, aWait(1000, 16_000, 31_000), aPass])),
+  'messages on their way': fc.oneof(
+    meeting([aStart(undefined, healthy, voice), joined], [aDelivery, aDelivery, anEnd, aWait(1000, 31_000), aDelivery]),
+    meeting([], [aStart(undefined, healthy), aDelivery, anEnd, aDelivery, aDelivery])),
   'two ends of one session': meeting([aStart()], [anEnd, dies.map((trouble): Actor => ({ do: 'end by an admin', which: 0, replica: 0, trouble })), aWait(11_000), aPass])
 }
 
@@ -120,8 +125,9 @@ export const faults: Record<string, Fault> = {
       sql.failStart = (id, _checkNo, end) => {
         const row = sql.rows.get(id)
         if (row?.state !== 'starting' && row?.state !== 'live') return undefined
-        sql.note({ session_id: id, user_id: row.user_id, at: end.now, type: 'session.ended', actor: 'service', data: { reason: 'start_failed' } })
-        return { ...Object.assign(row, { state: 'ended', end_reason: 'start_failed', ended_by: 'service', ended_at: end.now, next_check_at: end.next_check_at, lease: -Infinity }) }
+        Object.assign(row, { state: 'ended', end_reason: 'start_failed', ended_by: 'service', ended_at: end.now, next_check_at: end.next_check_at, lease: -Infinity })
+        sql.over(row)
+        return { ...row }
       }
     }
   },
@@ -156,6 +162,43 @@ export const faults: Record<string, Fault> = {
     at: 'an agent that is late, dies or comes twice',
     put: ({ world }) => {
       world.livekit.removeParticipant = async () => {}
+    }
+  },
+  'a message is over before it is sent': {
+    at: 'messages on their way',
+    put: ({ sql }) => {
+      const { claimMessages } = sql
+      sql.claimMessages = (...claim) => {
+        const claimed = claimMessages(...claim)
+        for (const { id } of claimed) sql.messages.find((message) => message.id === id)!.state = 'delivered'
+        return claimed
+      }
+    }
+  },
+  'a message does not wait for those of its session before it': {
+    at: 'messages on their way',
+    put: ({ sql }) => {
+      sql.claimMessages = (_endpoint, now, leaseUntil, limit) => sql.messages.filter((message) => message.state === 'pending' && message.next_attempt_at <= now.getTime()).slice(0, limit)
+        .map((message) => ({ ...Object.assign(message, { attempts: message.attempts + 1, next_attempt_at: leaseUntil.getTime() }) }))
+    }
+  },
+  'the outbox is written in a statement of its own': {
+    at: 'messages on their way',
+    put: ({ sql }) => {
+      const { tell } = sql
+      let missing: Parameters<typeof tell> | undefined
+      // It is written when the next one is, and never when the process dies in between.
+      sql.tell = (...message) => {
+        if (missing) tell(...missing)
+        missing = message
+      }
+    }
+  },
+  'an agent that came before the start was through is not told of': {
+    at: 'messages on their way',
+    put: ({ sql }) => {
+      const { tell } = sql
+      sql.tell = (row, lines) => tell(row, lines.filter((line) => !line?.message.endsWith('a')))
     }
   },
   'the limit counts nothing that is starting': {

@@ -8,13 +8,14 @@ import { createHistory } from '../../src/sessions/history.ts'
 import { createLifecycle } from '../../src/sessions/lifecycle.ts'
 import type { Log } from '../../src/sessions/log.ts'
 import { jobMetadata, type Mode } from '../../src/sessions/modes.ts'
+import { createOutbox, type WebhookSender } from '../../src/sessions/outbox.ts'
 import { createReconciler } from '../../src/sessions/reconciler.ts'
 import type { LiveKitEvent } from '../../src/sessions/rooms.ts'
 import { createSessions } from '../../src/sessions/sessions.ts'
 import type { Session } from '../../src/sessions/store.ts'
 import type { ModeName } from '../../src/sessions/vocabulary.ts'
 import { createInvariants, type Start } from './invariants.ts'
-import { createMemoryStore, createStatements, type Statements, type Travel } from './store.ts'
+import { anEndpoint, createMemoryOutbox, createMemoryStore, createStatements, type Statements, type Travel } from './store.ts'
 import { createWorld, type World } from './world.ts'
 
 export type Trouble =
@@ -33,7 +34,7 @@ export type Actor =
   | { do: 'start', user: string, mode: ModeName, key?: string } & On & Troubled
   | { do: 'end' | 'end by an admin' | 'status' | 'rejoin', which: number } & On & Troubled
   | { do: 'active', user: string } & On & Troubled
-  | { do: 'pass' } & On & Troubled
+  | { do: 'pass' | 'deliver' } & On & Troubled
   | { do: 'join' | 'leave' | 'agent dies', which: number }
   | { do: 'wait', ms: number }
   | { do: 'LiveKit restarts' | 'worker comes' | 'worker goes' }
@@ -90,6 +91,7 @@ function createTime () {
 export async function runSchedule (scheduler: Scheduler, scenario: Scenario, modes: Record<ModeName, Mode>, put: (parts: { sql: Statements, world: World }) => void = () => {}): Promise<void> {
   const time = createTime()
   const sql = createStatements()
+  sql.endpoints.push(anEndpoint)
   const alive = [{ epoch: 0, up: true }, { epoch: 0, up: true }]
   let phase: 'before' | 'any order' | 'at rest' = 'before'
   const gate = async (label: string) => { if (phase === 'any order') await scheduler.schedule(Promise.resolve(), label) }
@@ -178,6 +180,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     const failed = (outcome: 'not_sent' | 'unknown') => () => Object.assign(new Error(outcome), { outcome, code: 'LIVEKIT_FAILED' })
     const toDatabase = travelOf(replica, who, trouble, SQL_LIMIT, { notSent: away, unknown: away }, count, met('database'))
     const toLiveKit = travelOf(replica, who, trouble, CALL_LIMIT, { notSent: failed('not_sent'), unknown: failed('unknown') }, count, met('livekit'))
+    const toReceiver = travelOf(replica, who, trouble, CALL_LIMIT, { notSent: away, unknown: away }, count, () => {})
     const store = createMemoryStore(sql, toDatabase)
     // The world's calls are done at once; how they travel is this process's affair.
     const livekit = Object.fromEntries(Object.entries(world.livekit).map(([name, call]) => [name, (...args: unknown[]) => {
@@ -186,6 +189,13 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       const deadline = typeof args.at(-1) === 'number' ? args.at(-1) as number : undefined
       return toLiveKit(name, () => done(...args), deadline)
     }])) as unknown as typeof world.livekit
+    const sender: WebhookSender = {
+      send: (_target, { id }) => toReceiver('a webhook', () => {
+        // The outbox takes whatever fails for the receiver's fault.
+        try { invariants.received(id) } catch (error) { failure ??= error }
+        return 204
+      })
+    }
     const lifecycle = createLifecycle({ store, livekit, clock, wake, agentTimeout: LIMITS.joinTimeout })
     const audit = createAudit({ store, clock })
     const limits = { sessionsPerUser: LIMITS.sessionsPerUser, startsPerMinute: 0, departureTimeout: 60, reconcileInterval: LIMITS.interval }
@@ -193,6 +203,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       lifecycle,
       sessions: createSessions({ store, livekit, lifecycle, audit, agentArrival: createAgentArrival({ livekit, clock }), modes, clock, limits, livekitUrl: 'ws://livekit' }),
       history: createHistory({ store, lifecycle, audit }),
+      deliver: () => createOutbox({ store: createMemoryOutbox(sql, toDatabase), sender, clock, log: silent }).deliver(),
       reconcile: () => createReconciler({ store, livekit, lifecycle, modes, clock, log: silent, limits: { ...LIMITS, endOnAgentFailure: false }, revives: () => false, jobMetadata }).reconcile()
     }
   }
@@ -248,6 +259,9 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       case 'pass':
         if (alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).reconcile())
         return
+      case 'deliver':
+        if (alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).deliver())
+        return
       case 'join': {
         const row = rowOf(actor.which)
         if (row && invariants.hasToken(row.id)) world.join(row.room_name, row.user_id)
@@ -293,9 +307,11 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     world.tick()
     await rulesOf(n % 2 as 0 | 1, 'quiet').reconcile()
     for (const event of world.mail.splice(0)) await rulesOf(0, 'quiet').lifecycle.apply(event)
+    await rulesOf(n % 2 as 0 | 1, 'quiet').deliver()
     check()
   }
   await rulesOf(0, 'quiet').reconcile()
+  await rulesOf(0, 'quiet').deliver()
   check()
   invariants.atRest()
 }

@@ -1,6 +1,8 @@
 // The store in memory with PostgreSQL's semantics: each statement whole, one after the other, in the order they arrive.
 // test/plugins/store-contract.test.ts puts the same statements to both.
+import type { Delivery, Endpoint, OutboxStore, Outcome } from '../../src/sessions/outbox.ts'
 import type { Change, Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
+import { messageTypes, type MessageType } from '../../src/sessions/vocabulary.ts'
 
 export interface Row extends Session {
   /** ms since 1970 */
@@ -9,6 +11,7 @@ export interface Row extends Session {
   version: number
 }
 type StoredEvent = SessionEvent & { id: number }
+export type Message = Delivery & { next_attempt_at: number }
 
 /** What the statements do to the tables; synchronous, so that each is one step. */
 export type Statements = ReturnType<typeof createStatements>
@@ -20,6 +23,9 @@ export function createStatements () {
   const rows = new Map<string, Row>()
   const stays = new Map<string, Map<string, Stay>>()
   const events: StoredEvent[] = []
+  /** Where messages go, and the outbox. */
+  const endpoints: Endpoint[] = []
+  const messages: Message[] = []
   let count = 0
 
   const failed = (row: Row) => row.end_reason === 'start_failed'
@@ -28,13 +34,41 @@ export function createStatements () {
   const out = (row: Row | undefined) => row && { ...row }
   const set = (row: Row, change: Partial<Row>) => out(Object.assign(row, change, { version: row.version + 1 }))!
 
-  function note (event: SessionEvent) {
-    if (event.livekit_id && events.some((known) => known.livekit_id === event.livekit_id)) return
-    events.push({ ...event, id: ++count })
+  function note (event: SessionEvent): StoredEvent | undefined {
+    if (event.livekit_id && events.some((known) => known.livekit_id === event.livekit_id)) return undefined
+    const line = { ...event, id: ++count }
+    events.push(line)
+    return line
   }
 
+  /** The outbox's part of a statement that has changed a session and noted these lines. */
+  function tell (row: Row, lines: Array<Pick<StoredEvent, 'type' | 'at'> & { message: string } | undefined>) {
+    if (row.room_sid === null) return
+    for (const line of lines) {
+      if (!line || (row.state === 'ended' && line.type !== 'session.ended')) continue
+      for (const endpoint of endpoints) {
+        if (!endpoint.enabled || !(endpoint.events as string[]).includes(line.type)) continue
+        messages.push({
+          id: String(messages.length + 1),
+          endpoint_id: endpoint.id,
+          message_id: line.message,
+          session_id: row.id,
+          type: line.type as MessageType,
+          at: line.at,
+          session: { ...row },
+          state: 'pending',
+          attempts: 0,
+          give_up_at: new Date(line.at.getTime() + 86_400_000),
+          next_attempt_at: -Infinity
+        })
+      }
+    }
+  }
+
+  const told = (line: StoredEvent | undefined) => line && { type: line.type, at: line.at, message: `evt_${line.id}` }
+
   function over (row: Row) {
-    note({ session_id: row.id, user_id: row.user_id, at: row.ended_at!, type: 'session.ended', actor: row.ended_by!, data: { reason: row.end_reason } })
+    statements.tell(row, [told(note({ session_id: row.id, user_id: row.user_id, at: row.ended_at!, type: 'session.ended', actor: row.ended_by!, data: { reason: row.end_reason } }))])
   }
 
   /** Whoever is still in when the session ends goes with the room. */
@@ -43,11 +77,15 @@ export function createStatements () {
     return [...stays.get(id)?.values() ?? []].map((stay) => stay.left_at || !endedAt ? stay : { ...stay, left_at: endedAt, with_room: true })
   }
 
-  return {
+  const statements = {
     rows,
     events,
+    endpoints,
+    messages,
     staysOf,
     note,
+    tell,
+    over,
 
     claim (session: Parameters<SessionStore['claim']>[0], limits: { slots: number, startsPerMinute: number }) {
       const all = [...rows.values()]
@@ -104,8 +142,10 @@ export function createStatements () {
       const row = rows.get(id)
       if (!row || row.check_no !== checkNo || row.state !== 'starting') return undefined
       const data = { mode: row.mode, agent_type: row.agent_type, counselor_category: row.category_name }
-      note({ session_id: id, user_id: row.user_id, at: live.now, type: 'session.started', actor: live.actor, data: Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null)) })
-      return set(row, { state: 'live', room_sid: live.room_sid, expires_at: live.expires_at, next_check_at: time(row.next_check_at) < live.next_check_at.getTime() ? row.next_check_at : live.next_check_at, lease: -Infinity })
+      const line = note({ session_id: id, user_id: row.user_id, at: live.now, type: 'session.started', actor: live.actor, data: Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null)) })
+      const changed = set(row, { state: 'live', room_sid: live.room_sid, expires_at: live.expires_at, next_check_at: time(row.next_check_at) < live.next_check_at.getTime() ? row.next_check_at : live.next_check_at, lease: -Infinity })
+      statements.tell(row, [told(line), row.agent_state === 'joined' ? { type: 'agent.joined', at: row.agent_joined_at!, message: `evt_${line!.id}a` } : undefined])
+      return changed
     },
 
     failStart (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null }) {
@@ -144,8 +184,10 @@ export function createStatements () {
       if (row?.version !== version) return undefined
       if (change.stays && !stays.has(row.id)) stays.set(row.id, new Map())
       for (const stay of change.stays ?? []) stays.get(row.id)!.set(stay.sid, { ...stay })
-      for (const event of change.events ?? []) note({ ...event, session_id: row.id, user_id: row.user_id })
-      return set(row, change.session ?? {})
+      const lines = (change.events ?? []).map((event) => note({ ...event, session_id: row.id, user_id: row.user_id }))
+      const changed = set(row, change.session ?? {})
+      statements.tell(row, lines.map(told))
+      return changed
     },
 
     claimDue (now: Date, leaseUntil: Date, limit: number) {
@@ -184,8 +226,25 @@ export function createStatements () {
       const counts = new Map<string, Pick<Session, 'mode' | 'state'> & { count: number }>()
       for (const { mode, state, ended_at: endedAt } of rows.values()) if (!endedAt) counts.set(`${mode} ${state}`, { mode, state, count: (counts.get(`${mode} ${state}`)?.count ?? 0) + 1 })
       return [...counts.values()]
+    },
+
+    claimMessages (endpointId: string, now: Date, leaseUntil: Date, limit: number): Delivery[] {
+      const pending = messages.filter((message) => message.endpoint_id === endpointId && message.state === 'pending')
+      const due = pending.filter((message) => message.next_attempt_at <= now.getTime() && pending.find((other) => other.session_id === message.session_id) === message)
+      return due.slice(0, limit).map((message) => ({ ...Object.assign(message, { attempts: message.attempts + 1, next_attempt_at: leaseUntil.getTime() }) }))
+    },
+
+    settleMessage ({ id, attempts }: Pick<Delivery, 'id' | 'attempts'>, outcome: Outcome) {
+      const message = messages.find((message) => message.id === id)
+      if (message?.attempts !== attempts || message.state !== 'pending') return
+      const next = outcome.next_attempt_at.getTime()
+      Object.assign(message, { state: outcome.state, next_attempt_at: next })
+      for (const other of messages.slice(messages.indexOf(message) + 1)) {
+        if (other.endpoint_id === message.endpoint_id && other.session_id === message.session_id && other.state === 'pending') other.next_attempt_at = next
+      }
     }
   }
+  return statements
 }
 
 /** How a statement travels: `work` is done when it arrives, and the caller learns of it when the answer comes. */
@@ -225,7 +284,30 @@ export function createMemoryStore (sql: Statements, travel: Travel = direct): Se
     eventsOf: (sessionId, page, deadline) => travel('eventsOf', () => sql.eventsOf(sessionId, page), deadline),
     prune: (before, limit) => travel('prune', () => sql.prune(before, limit)),
     countLive: () => travel('countLive', () => sql.countLive()),
-    note: (event) => travel('note', () => sql.note(event)),
+    note: (event) => travel('note', () => { sql.note(event) }),
     ping: () => travel('ping', () => {})
   }
+}
+
+/** The outbox over the same statements. */
+export function createMemoryOutbox (sql: Statements, travel: Travel = direct): OutboxStore {
+  return {
+    dueEndpoints: (now) => travel('dueEndpoints', () => sql.endpoints.filter(({ id, enabled }) => enabled && sql.messages.some((message) => message.endpoint_id === id && message.state === 'pending' && message.next_attempt_at <= now.getTime()))),
+    claim: (endpointId, now, leaseUntil, limit) => travel('claim messages', () => sql.claimMessages(endpointId, now, leaseUntil, limit)),
+    settle: (delivery, outcome) => travel('settle a message', () => sql.settleMessage(delivery, outcome))
+  }
+}
+
+/** The one endpoint of a model: it is told of everything. */
+export const anEndpoint: Endpoint = {
+  id: '00000000-0000-4000-8000-0000000000ee',
+  url: 'https://app.example.com/',
+  description: '',
+  events: [...messageTypes],
+  enabled: true,
+  secret: 'whsec_',
+  old_secret: null,
+  old_secret_until: null,
+  created_at: new Date(0),
+  updated_at: new Date(0)
 }

@@ -1,10 +1,12 @@
 // The store in memory, on which the interleavings run, answers as PostgreSQL does: the same statements to both, the same rows out of both.
 import fc from 'fast-check'
 import t from 'tap'
-import { createMemoryStore, createStatements } from '../../dev/model/store.ts'
+import { anEndpoint, createMemoryOutbox, createMemoryStore, createStatements } from '../../dev/model/store.ts'
 import { migrate } from '../../plugins/database/migrate.ts'
 import { openDatabase } from '../../plugins/database/query.ts'
 import { createSessionStore } from '../../plugins/database/session-store.ts'
+import { createWebhookStore } from '../../plugins/database/webhook-store.ts'
+import type { OutboxStore } from '../../src/sessions/outbox.ts'
 import type { Change, SessionStore } from '../../src/sessions/store.ts'
 import { databaseFor, queryFor } from '../helper.ts'
 
@@ -12,9 +14,12 @@ const databaseUrl = await databaseFor(t)
 await migrate(databaseUrl)
 const database = openDatabase(databaseUrl, () => {})
 t.teardown(() => database.close())
-const real = createSessionStore(database)
+const real: Both = { ...createSessionStore(database), outbox: createWebhookStore(database) }
 const query = await queryFor(t, databaseUrl)
 await query('alter table session_events disable trigger user') // emptied again and again
+
+await query('insert into webhook_endpoints (id, url, description, events, enabled, secret, created_at, updated_at) values ($1, $2, $3, $4, true, $5, $6, $6)',
+  [anEndpoint.id, anEndpoint.url, anEndpoint.description, anEndpoint.events, anEndpoint.secret, anEndpoint.created_at])
 
 const ids = [1, 2, 3, 4, 5].map((n) => `00000000-0000-4000-8000-00000000000${n}`)
 const start = Date.UTC(2026, 0, 1)
@@ -30,8 +35,9 @@ const change: fc.Arbitrary<Change | undefined> = fc.option(fc.record({
   events: fc.array(fc.record({ at, type: fc.constant('agent.joined' as const), actor: fc.constant('livekit'), data: fc.constant({ identity: 'agent' }), livekit_id: fc.constantFrom(undefined, 'EV_1', 'EV_2') }), { maxLength: 2 })
 }, { requiredKeys: [] }), { nil: undefined })
 
-type Statement = [name: string, run: (store: SessionStore) => Promise<unknown>]
-const statement = <Given extends unknown[]>(name: string, given: { [Index in keyof Given]: fc.Arbitrary<Given[Index]> }, run: (store: SessionStore, ...given: Given) => Promise<unknown>): fc.Arbitrary<Statement> =>
+type Both = SessionStore & { outbox: OutboxStore }
+type Statement = [name: string, run: (store: Both) => Promise<unknown>]
+const statement = <Given extends unknown[]>(name: string, given: { [Index in keyof Given]: fc.Arbitrary<Given[Index]> }, run: (store: Both, ...given: Given) => Promise<unknown>): fc.Arbitrary<Statement> =>
   fc.tuple(...given).map((values) => [`${name}(${JSON.stringify(values)})`, (store) => run(store, ...values as Given)])
 
 const claim = statement('claim', [id, user, fc.constantFrom(null, 'k1', 'k2'), at, fc.constantFrom('voice' as const, 'video' as const), fc.constantFrom(0, 2)],
@@ -77,20 +83,35 @@ const statements = fc.oneof(
   statement('liveOf', [user], (store, user) => store.liveOf(user, 'voice')),
   statement('history', [fc.option(user, { nil: undefined }), fc.option(at, { nil: undefined }), fc.constantFrom(undefined, 'ended' as const)], (store, userId, from, state) => store.history({ userId, from, state, limit: 3 })),
   statement('eventsOf', [id, fc.constantFrom(2, 1000)], async (store, id, limit) => (await store.eventsOf(id, { limit })).map(({ id: _id, ...event }) => event)),
+  { weight: 2, arbitrary: statement('messages are claimed', [at], async (store, now) => (await claimMessages(store, now)).map(({ id: _id, message_id: _message, user_id: _user, ...message }: any) => ({ ...message, session: message.session.state }))) },
+  {
+    weight: 2,
+    arbitrary: statement('messages are claimed and settled', [at, fc.constantFrom('pending' as const, 'delivered' as const, 'dead' as const), at, fc.constantFrom(0, 1)], async (store, now, state, next, late) => {
+      for (const { id, attempts } of await claimMessages(store, now)) await store.outbox.settle({ id, attempts: attempts - late }, { state, next_attempt_at: next, status: 500, error: 'REFUSED' })
+      return (await store.outbox.dueEndpoints(now)).length
+    })
+  },
   statement('countLive', [], async (store) => (await store.countLive()).sort((a, b) => `${a.mode} ${a.state}` < `${b.mode} ${b.state}` ? -1 : 1)),
   statement('prune', [at], (store, before) => store.prune(before, 1000))
 )
 
+async function claimMessages ({ outbox }: Both, now: Date) {
+  const claimed = await outbox.claim(anEndpoint.id, now, new Date(now.getTime() + 30_000), 100)
+  return claimed.sort((a, b) => a.session_id < b.session_id ? -1 : 1)
+}
+
 /** Rows as the rules see them: PostgreSQL's have the lease as well, which no rule reads. */
 function plain (value: unknown): unknown {
-  return JSON.parse(JSON.stringify(value ?? null, (key, inner) => ['lease', 'lease_until', 'version'].includes(key) ? undefined : inner))
+  return JSON.parse(JSON.stringify(value ?? null, (key, inner) => ['lease', 'lease_until', 'version', 'next_attempt_at', 'attempted_at', 'status', 'error'].includes(key) ? undefined : inner))
 }
 
 t.test('any statements in any order give the same answers', { timeout: 240_000 }, async (t) => {
   let runs = 0
   await fc.assert(fc.asyncProperty(fc.array(statements, { minLength: 5, maxLength: 30 }), async (script) => {
-    await query('truncate sessions, session_events, participants')
-    const memory = createMemoryStore(createStatements())
+    await query('truncate sessions, session_events, participants, webhook_deliveries')
+    const sql = createStatements()
+    sql.endpoints.push(anEndpoint)
+    const memory: Both = { ...createMemoryStore(sql), outbox: createMemoryOutbox(sql) }
     for (const [n, [name, run]] of script.entries()) {
       const [ours, theirs] = [plain(await run(memory)), plain(await run(real))]
       const [a, b] = [JSON.stringify(sorted(ours)), JSON.stringify(sorted(theirs))]
