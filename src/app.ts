@@ -19,6 +19,7 @@ import counselorCategories from '../routes/counselor-categories.ts'
 import operations from '../routes/operations.ts'
 import sessions from '../routes/sessions.ts'
 import token from '../routes/token.ts'
+import users from '../routes/users.ts'
 import videoSessions, { createRoom } from '../routes/video-sessions.ts'
 import voiceSessions from '../routes/voice-sessions.ts'
 import webhookEndpoints from '../routes/webhook-endpoints.ts'
@@ -72,6 +73,7 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
     await app.register(counselorCategories, { prefix: '/api/v1/counselor-categories' })
     await app.register(sessions, { prefix: '/api/v1/sessions' })
     await app.register(token, { prefix: '/api/v1/token' })
+    await app.register(users, { prefix: '/api/v1/users' })
     await app.register(webhookEndpoints, { prefix: '/api/v1/webhook-endpoints' })
     await app.register(webhooks, { prefix: '/api/v1/livekit' })
 

@@ -10,6 +10,7 @@ import { createHistory, type History } from './sessions/history.ts'
 import { createLifecycle, type Lifecycle } from './sessions/lifecycle.ts'
 import { createModes, jobMetadata } from './sessions/modes.ts'
 import { createOutbox, type Outbox } from './sessions/outbox.ts'
+import { createPrivacy, type Privacy } from './sessions/privacy.ts'
 import { createReadiness, type Readiness } from './sessions/readiness.ts'
 import { createReconciler, type Reconciler } from './sessions/reconciler.ts'
 import { createRetention, type Retention } from './sessions/retention.ts'
@@ -23,6 +24,7 @@ declare module 'fastify' {
     history: History
     endpoints: Endpoints
     outbox: Outbox
+    privacy: Privacy
     lifecycle: Lifecycle
     reconciler: Reconciler
     readiness: Readiness
@@ -61,7 +63,8 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
     tracing
   })
   const outbox = createOutbox({ store: app.webhookStore, sender: app.webhookSender, clock, log, metrics: app.webhookSender.metrics })
-  const retention = createRetention({ store, clock, log, days: config.RETENTION_DAYS })
+  const privacy = createPrivacy({ store: app.privacyStore, lifecycle, audit, clock, log })
+  const retention = createRetention({ store, clock, log, days: config.RETENTION_DAYS, sweep: privacy.sweep })
 
   app.decorate('sessions', createSessions({
     store,
@@ -86,6 +89,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   app.decorate('history', createHistory({ store, lifecycle, audit }))
   app.decorate('endpoints', createEndpoints({ endpoints: app.webhookStore, audit, clock, refusal: app.webhookSender.refusal }))
   app.decorate('outbox', outbox)
+  app.decorate('privacy', privacy)
   app.decorate('lifecycle', lifecycle)
   app.decorate('reconciler', reconciler)
   app.decorate('retention', retention)
@@ -108,4 +112,4 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
     retention.stop()
     await Promise.all([reconciler.stop(), outbox.stop()])
   })
-}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'sessionStore', 'categoryStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })
+}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'sessionStore', 'categoryStore', 'privacyStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })

@@ -4,6 +4,7 @@ import { Gauge } from 'prom-client'
 import { createCategoryStore } from './category-store.ts'
 import { startEmbeddedPostgres } from './embedded/server.ts'
 import { migrate } from './migrate.ts'
+import { createPrivacyStore } from './privacy-store.ts'
 import { openDatabase } from './query.ts'
 import { createSessionStore } from './session-store.ts'
 import { createWebhookStore } from './webhook-store.ts'
@@ -12,6 +13,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     sessionStore: ReturnType<typeof createSessionStore>
     categoryStore: ReturnType<typeof createCategoryStore>
+    privacyStore: ReturnType<typeof createPrivacyStore>
     webhookStore: ReturnType<typeof createWebhookStore>
   }
 }
@@ -36,5 +38,6 @@ export default fp(async (app) => {
 
   app.decorate('sessionStore', createSessionStore(database))
   app.decorate('categoryStore', createCategoryStore(database))
+  app.decorate('privacyStore', createPrivacyStore(database))
   app.decorate('webhookStore', createWebhookStore(database))
 }, { name: 'database', decorators: { fastify: ['config', 'metrics'] } })

@@ -19,7 +19,7 @@ export const agentStates = ['none', 'dispatched', 'joined', 'left', 'failed'] as
 export type AgentState = typeof agentStates[number]
 
 /** Lines of the history and audit trail. */
-export const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'admin.read', 'category.created', 'category.changed', 'endpoint.created', 'endpoint.changed', 'endpoint.deleted', 'endpoint.secret_rotated', 'delivery.retried'] as const
+export const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'admin.read', 'category.created', 'category.changed', 'endpoint.created', 'endpoint.changed', 'endpoint.deleted', 'endpoint.secret_rotated', 'delivery.retried', 'user.erased'] as const
 export type EventType = typeof eventTypes[number]
 
 /** What the app's backend can be told of by outgoing webhooks. */

@@ -1,0 +1,87 @@
+// A user's data in PostgreSQL: read out table by table, and deleted in batches, each a statement of a few ms.
+import type { PrivacyStore } from '../../src/sessions/privacy.ts'
+import type { Session } from '../../src/sessions/store.ts'
+import type { Database } from './query.ts'
+
+/** The trail is append-only but for this (008.do.privacy.sql). */
+const permission = 'permission as materialized (select set_config(\'livekit_sessions.retention\', \'on\', true))'
+
+/** A message that somebody may still get: nobody gets those of an endpoint that is gone or disabled. */
+const onItsWay = 'state = \'pending\' and endpoint_id in (select id from webhook_endpoints where enabled)'
+
+/** Said as the partial index says it. */
+const aboutOthers = 'actor like \'%:%\' and actor is distinct from \'user:\' || user_id and actor is distinct from \'admin:\' || user_id'
+
+export function createPrivacyStore ({ query }: Database): PrivacyStore {
+  const count = async (text: string, values: unknown[]) => (await query<{ count: number }>(text, values))[0]!.count
+
+  return {
+    openOf: (userId, deadline) => query<Session>('select * from sessions where user_id = $1 and ended_at is null', [userId], deadline),
+
+    async sessionsOf (userId, after, limit) {
+      const rows = await query<Session & { participants: unknown[] }>(`
+        select s.*, (select coalesce(json_agg(json_build_object('identity', p.identity, 'kind', p.kind, 'joined_at', p.joined_at, 'left_at', coalesce(p.left_at, s.ended_at)) order by p.joined_at), '[]')
+                       from participants p where p.session_id = s.id) as participants
+          from sessions s where user_id = $1 and id > $2 order by id limit $3`, [userId, after ?? '00000000-0000-0000-0000-000000000000', limit])
+      return rows
+    },
+
+    eventsOf: (userId, after, limit) => query(`
+      select id, session_id, at, type, actor, data from session_events
+       where user_id = $1 and id > $2 order by id limit $3`, [userId, after ?? 0, limit]),
+
+    actsOf: (userId, after, limit) => query(`
+      select id, session_id, at, type, actor, data from session_events
+       where actor in ('user:' || $1, 'admin:' || $1) and ${aboutOthers} and id > $2 order by id limit $3`, [userId, after ?? 0, limit]),
+
+    messagesOf: (userId, after, limit) => query(`
+      select id, session_id, at, type, state from webhook_deliveries where user_id = $1 and id > $2 order by id limit $3`, [userId, after ?? 0, limit]),
+
+    async begin (userId, before, event, deadline) {
+      await query(`
+        with begun as (
+          insert into erasures (user_id, before) values ($1, $2) on conflict (user_id) do update set before = excluded.before)
+        insert into session_events (session_id, user_id, at, type, actor, data) values (null, null, $2, $3, $4, $5)`,
+      [userId, before, event.type, event.actor, event.data], deadline)
+    },
+
+    begun: () => query('select user_id, before from erasures order by before', []),
+
+    // Rooms that could come back are looked at, and messages that are on their way are delivered or given up, before their session goes.
+    async eraseSome (userId, before, limit) {
+      const sessions = await count(`
+        with ${permission},
+        gone as (
+          delete from sessions where next_check_at is null and id in (
+            select id from sessions s where user_id = $1 and created_at <= $2 and ended_at is not null and next_check_at is null
+               and not exists (select 1 from webhook_deliveries where user_id = $1 and session_id = s.id and ${onItsWay}) limit $3)
+          returning id),
+        messages as (delete from webhook_deliveries where user_id = $1 and session_id in (select id from gone)),
+        lines as (delete from session_events using permission where user_id = $1 and session_id in (select id from gone))
+        select count(*)::int as count from gone`, [userId, before, limit])
+      const loose = await count(`
+        with ${permission},
+        lines as (delete from session_events using permission where id in (select id from session_events where user_id = $1 and at <= $2 limit $3) returning 1),
+        messages as (delete from webhook_deliveries where id in (select id from webhook_deliveries where user_id = $1 and at <= $2 and not (${onItsWay}) limit $3) returning 1)
+        select (select count(*) from lines)::int + (select count(*) from messages)::int as count`, [userId, before, limit])
+      const named = await count(`
+        with ${permission},
+        acts as (
+          update session_events set actor = split_part(actor, ':', 1) || ':erased' from permission where id in (
+            select id from session_events where actor in ('user:' || $1, 'admin:' || $1) and ${aboutOthers} limit $2) returning 1),
+        looks as (
+          update session_events set data = data - 'user' from permission where id in (
+            select id from session_events where type = 'admin.read' and data ? 'user' and data ->> 'user' = $1 limit $2) returning 1),
+        ends as (
+          update sessions set ended_by = 'admin:erased' where id in (select id from sessions where ended_by like 'admin:%' and ended_by = 'admin:' || $1 limit $2) returning 1)
+        select (select count(*) from acts)::int + (select count(*) from looks)::int + (select count(*) from ends)::int as count`, [userId, limit])
+      return sessions + loose + named
+    },
+
+    finish: async (userId, before) => (await query(`
+      delete from erasures where user_id = $1 and before = $2
+         and not exists (select 1 from sessions where user_id = $1 and created_at <= $2)
+         and not exists (select 1 from webhook_deliveries where user_id = $1 and at <= $2)
+      returning 1`, [userId, before])).length > 0
+  }
+}
