@@ -9,7 +9,7 @@ export default fp(async (app) => {
   await app.register(cors, {
     origin: CORS_ORIGINS.split(',').map((origin) => new URL(origin.trim()).origin),
     methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
-    allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'X-Request-Id'],
+    allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'Last-Event-ID', 'X-Request-Id'],
     exposedHeaders: ['Idempotent-Replayed', 'Retry-After', 'X-Request-Id'],
     maxAge: 600,
     // Strict would answer an odd OPTIONS with text/plain; here it gets the empty answer to a preflight.

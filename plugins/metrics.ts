@@ -3,6 +3,10 @@ import fp from 'fastify-plugin'
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The answer goes on for minutes: its duration says nothing about the service. */
+    endless?: boolean
+  }
   interface FastifyInstance {
     metrics: Registry
     /** The histogram of requests, for what never becomes one. */
@@ -28,6 +32,7 @@ export default fp(async (app) => {
   app.decorate('metrics', metrics)
   app.decorate('requestDuration', duration)
   app.addHook('onResponse', (request, reply, done) => {
+    if (request.routeOptions.config.endless && reply.statusCode < 300) return done()
     // Bounded, whatever clients send: operations are ours, unknown paths are one, odd methods are one, statuses are five.
     const { schema, url } = request.routeOptions as { schema?: { operationId?: string }, url?: string }
     duration.observe({

@@ -16,6 +16,7 @@ import sessionMetrics from '../plugins/session-metrics.ts'
 import swagger from '../plugins/swagger.ts'
 import webhookSender from '../plugins/webhooks/index.ts'
 import counselorCategories from '../routes/counselor-categories.ts'
+import events from '../routes/events.ts'
 import operations from '../routes/operations.ts'
 import sessions from '../routes/sessions.ts'
 import token from '../routes/token.ts'
@@ -72,6 +73,7 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
     await app.register(createRoom, { prefix: '/api/video', alias: true })
     await app.register(counselorCategories, { prefix: '/api/v1/counselor-categories' })
     await app.register(sessions, { prefix: '/api/v1/sessions' })
+    await app.register(events, { prefix: '/api/v1' })
     await app.register(token, { prefix: '/api/v1/token' })
     await app.register(users, { prefix: '/api/v1/users' })
     await app.register(webhookEndpoints, { prefix: '/api/v1/webhook-endpoints' })

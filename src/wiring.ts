@@ -15,6 +15,7 @@ import { createReadiness, type Readiness } from './sessions/readiness.ts'
 import { createReconciler, type Reconciler } from './sessions/reconciler.ts'
 import { createRetention, type Retention } from './sessions/retention.ts'
 import { createSessions, type Sessions } from './sessions/sessions.ts'
+import { createStreams, type Streams } from './sessions/streams.ts'
 import { noTracing, type Tracing } from './sessions/tracing.ts'
 
 declare module 'fastify' {
@@ -29,6 +30,7 @@ declare module 'fastify' {
     reconciler: Reconciler
     readiness: Readiness
     retention: Retention
+    streams: Streams
   }
 }
 
@@ -86,15 +88,18 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
     }
   }))
   app.decorate('categories', categories)
-  app.decorate('history', createHistory({ store, lifecycle, audit }))
   app.decorate('endpoints', createEndpoints({ endpoints: app.webhookStore, audit, clock, refusal: app.webhookSender.refusal }))
   app.decorate('outbox', outbox)
   app.decorate('privacy', privacy)
+  const history = createHistory({ store, lifecycle, audit })
+  app.decorate('history', history)
   app.decorate('lifecycle', lifecycle)
   app.decorate('reconciler', reconciler)
   app.decorate('retention', retention)
   const readiness = createReadiness({ store, livekit, clock })
   app.decorate('readiness', readiness)
+  const streams = createStreams({ events: app.eventStore, find: history.find, audit, clock, log, isDraining: readiness.isDraining })
+  app.decorate('streams', streams)
   // A client that keeps its connection is told to let it go before the listener closes: a request on it then would be cut off.
   app.addHook('onRequest', (_request, reply, done) => {
     if (readiness.isDraining()) reply.header('connection', 'close')
@@ -108,8 +113,9 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
     retention.start()
   })
   app.addHook('preClose', async () => {
+    streams.stop()
     autoCreate.stop()
     retention.stop()
     await Promise.all([reconciler.stop(), outbox.stop()])
   })
-}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'sessionStore', 'categoryStore', 'privacyStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })
+}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'sessionStore', 'categoryStore', 'eventStore', 'privacyStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })

@@ -23,7 +23,9 @@ t.test('every operation has an id, a summary, a description, a tag and documente
     if (operation.requestBody) t.match(operation.requestBody.content['application/json'], { schema: { $ref: /^#\/components\/schemas\/[A-Z]/ } }, `${what} body`)
     for (const status of ['401', '500']) t.ok(operation.responses[status], `${what} ${status}`)
     for (const [status, response] of Object.entries<any>(operation.responses)) {
-      if (Number(status) < 400) t.match(response, { description: /^(?!Default)/, content: { 'application/json': { schema: { $ref: /^#\/components\/schemas\/[A-Z]/ } } } }, `${what} ${status}`) && t.ok(response.content['application/json'].example ?? response.content['application/json'].examples, `${what} ${status} has an example`)
+      if (status === '204') t.notOk(response.content, `${what} ${status} has no body`)
+      else if (response.content['text/event-stream']) t.match(response, { description: /\w/, content: { 'text/event-stream': { schema: { type: 'string' }, examples: /\w/ } } }, `${what} ${status}`)
+      else if (Number(status) < 400) t.match(response, { description: /^(?!Default)/, content: { 'application/json': { schema: { $ref: /^#\/components\/schemas\/[A-Z]/ } } } }, `${what} ${status}`) && t.ok(response.content['application/json'].example ?? response.content['application/json'].examples, `${what} ${status} has an example`)
       else {
         t.match(response.content['application/problem+json'], { schema: { $ref: '#/components/schemas/Problem' } }, `${what} ${status} is a problem`)
         t.equal(response.content['application/problem+json'].examples.problem.value.status, Number(status))

@@ -2,6 +2,7 @@
 import fp from 'fastify-plugin'
 import { Gauge } from 'prom-client'
 import { createCategoryStore } from './category-store.ts'
+import { createEventStore } from './event-store.ts'
 import { startEmbeddedPostgres } from './embedded/server.ts'
 import { migrate } from './migrate.ts'
 import { createPrivacyStore } from './privacy-store.ts'
@@ -15,6 +16,7 @@ declare module 'fastify' {
     categoryStore: ReturnType<typeof createCategoryStore>
     privacyStore: ReturnType<typeof createPrivacyStore>
     webhookStore: ReturnType<typeof createWebhookStore>
+    eventStore: ReturnType<typeof createEventStore>
   }
 }
 
@@ -40,4 +42,5 @@ export default fp(async (app) => {
   app.decorate('categoryStore', createCategoryStore(database))
   app.decorate('privacyStore', createPrivacyStore(database))
   app.decorate('webhookStore', createWebhookStore(database))
+  app.decorate('eventStore', createEventStore(database))
 }, { name: 'database', decorators: { fastify: ['config', 'metrics'] } })

@@ -55,6 +55,11 @@ export const AdminOnly = sessionError('ADMIN_ONLY', 'Only an administrator may d
 /** A cursor that no list gave. */
 export const BadCursor = sessionError('BAD_CURSOR', 'The cursor is not one of this list.', 400)
 
+/** A Last-Event-ID that no stream gave. */
+export const BadEventId = sessionError('BAD_EVENT_ID', 'The Last-Event-ID is not one of this stream.', 400)
+/** The user has as many event streams open as one may have. */
+export const TooManyStreams = sessionError('TOO_MANY_STREAMS', 'You have too many event streams open. Close one to open another.', 429)
+
 /** No such category, or one that is disabled (B3). */
 export const CategoryNotFound = sessionError('CATEGORY_NOT_FOUND', 'Counselor category not found or disabled', 404)
 /** A session that needs its agent did not get one (B6); the cause says which of the two it was. */

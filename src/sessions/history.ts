@@ -17,7 +17,7 @@ const EVENTS = 1000
 
 export function createHistory ({ store, lifecycle, audit }: HistoryDependencies) {
   /** One's own session by its id, or anybody's for an administrator; every refusal is on record. */
-  async function find (call: Call, id: string, operation: 'getSession' | 'endSession'): Promise<Session> {
+  async function find (call: Call, id: string, operation: 'getSession' | 'endSession' | 'streamSessionEvents'): Promise<Session> {
     const session = await store.byId(id, call.deadline)
     if (!session) throw new SessionNotFound()
     if (session.user_id === call.user.id || call.user.admin) return session
@@ -26,6 +26,8 @@ export function createHistory ({ store, lifecycle, audit }: HistoryDependencies)
   }
 
   return {
+    find,
+
     /**
      * A page of sessions, newest first. Users see their own; administrators everybody's, or those of `user_id`.
      * @throws AdminOnly when a user asks for somebody else's, BadCursor
