@@ -1,5 +1,5 @@
 // The echo agent: says back what the user says, without any model: proof that media flows both ways.
-import { AudioSource, AudioStream, LocalAudioTrack, RoomEvent, TrackKind, TrackPublishOptions, TrackSource, type AudioFrame, type RemoteParticipant, type RemoteTrack } from '@livekit/rtc-node'
+import { AudioSource, AudioStream, LocalAudioTrack, RoomEvent, TrackKind, TrackPublishOptions, TrackSource, type AudioFrame, type RemoteParticipant, type RemoteTrack, type TextStreamReader } from '@livekit/rtc-node'
 import { isUser, type Call } from './call.ts'
 import { levelOf } from './audio.ts'
 
@@ -11,6 +11,9 @@ const QUEUE = 60
 /** Above this many milliseconds waiting, frames are dropped: an echo that falls behind would never catch up. */
 const LATEST = 100
 
+/** Characters of a text that are said back. */
+const LONGEST = 2000
+
 /** Milliseconds between two log lines about a user who makes sound. */
 const LOG_EVERY = 5000
 
@@ -18,6 +21,14 @@ export async function runEcho ({ ctx, log }: Call): Promise<void> {
   const source = new AudioSource(SAMPLE_RATE, 1, QUEUE)
   const track = LocalAudioTrack.createAudioTrack('echo', source)
   await ctx.room.localParticipant?.publishTrack(track, new TrackPublishOptions({ source: TrackSource.SOURCE_MICROPHONE }))
+
+  // What is typed comes back as what an agent says does: as a transcription (https://docs.livekit.io/agents/build/text/).
+  ctx.room.registerTextStreamHandler('lk.chat', (reader, { identity }) => {
+    const participant = ctx.room.remoteParticipants.get(identity)
+    if (!participant || !isUser(participant)) return
+    sayBack(ctx, reader).catch((error) => log.warn({ error }, 'text not said back'))
+  })
+  await ctx.room.localParticipant?.setAttributes({ ...ctx.room.localParticipant.attributes, 'lk.agent.state': 'listening' })
 
   const listen = (remote: RemoteTrack, participant: RemoteParticipant) => {
     if (remote.kind !== TrackKind.KIND_AUDIO || !isUser(participant)) return
@@ -27,6 +38,11 @@ export async function runEcho ({ ctx, log }: Call): Promise<void> {
   for (const participant of ctx.room.remoteParticipants.values()) {
     for (const { track: remote } of participant.trackPublications.values()) if (remote) listen(remote, participant)
   }
+}
+
+async function sayBack (ctx: Call['ctx'], reader: TextStreamReader): Promise<void> {
+  const text = (await reader.readAll()).slice(0, LONGEST)
+  await ctx.room.localParticipant?.sendText(text, { topic: 'lk.transcription', attributes: { 'lk.transcription_final': 'true', 'lk.segment_id': `echo-${reader.info.streamId}` } })
 }
 
 async function echo (remote: RemoteTrack, source: AudioSource, log: Call['log']): Promise<void> {
