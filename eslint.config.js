@@ -8,7 +8,7 @@ const house = (files, message, ...regexes) => ({
 })
 
 export default [
-  ...neostandard({ ts: true, ignores: ['dist', 'data', '.tap', 'agents', 'web', 'generated', '.cache'] }),
+  ...neostandard({ ts: true, ignores: ['dist', 'data', '.tap', 'agents', 'web', 'clients', 'generated', '.cache'] }),
   house(['src/sessions/**/*.ts'], 'The rules import nothing but each other and Node.', '^(?!\\./|node:)'),
   house(['plugins/*.ts'], 'A plugin may import the rules\' types and errors, and no other plugin.', '^\\./', '^\\.\\./(?!src/sessions/)'),
   house(['plugins/*/**/*.ts'], 'A plugin may import the rules\' types and errors, and no other plugin.', '^\\.\\./(?!\\.\\./src/sessions/)'),

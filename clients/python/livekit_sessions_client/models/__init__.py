@@ -1,0 +1,121 @@
+"""Contains all the data models used in inputs/outputs"""
+
+from .active_video_session import ActiveVideoSession
+from .active_video_sessions import ActiveVideoSessions
+from .active_voice_session import ActiveVoiceSession
+from .active_voice_session_agent_type import ActiveVoiceSessionAgentType
+from .active_voice_sessions import ActiveVoiceSessions
+from .counselor_categories import CounselorCategories
+from .counselor_category import CounselorCategory
+from .counselor_category_change import CounselorCategoryChange
+from .counselor_category_entry import CounselorCategoryEntry
+from .ended_session import EndedSession
+from .ended_session_status import EndedSessionStatus
+from .ended_video_session import EndedVideoSession
+from .ended_video_session_status import EndedVideoSessionStatus
+from .ended_voice_session import EndedVoiceSession
+from .ended_voice_session_status import EndedVoiceSessionStatus
+from .issued_token import IssuedToken
+from .list_counselor_categories_all import ListCounselorCategoriesAll
+from .list_sessions_mode import ListSessionsMode
+from .list_sessions_state import ListSessionsState
+from .new_counselor_category import NewCounselorCategory
+from .overview import Overview
+from .overview_agent_ms import OverviewAgentMs
+from .overview_agents import OverviewAgents
+from .overview_live import OverviewLive
+from .problem import Problem
+from .problem_errors_item import ProblemErrorsItem
+from .problem_errors_item_in import ProblemErrorsItemIn
+from .session import Session
+from .session_agent import SessionAgent
+from .session_agent_state import SessionAgentState
+from .session_agent_type import SessionAgentType
+from .session_detail import SessionDetail
+from .session_detail_agent import SessionDetailAgent
+from .session_detail_agent_state import SessionDetailAgentState
+from .session_detail_agent_type import SessionDetailAgentType
+from .session_detail_end_reason_type_0 import SessionDetailEndReasonType0
+from .session_detail_mode import SessionDetailMode
+from .session_detail_state import SessionDetailState
+from .session_end_reason_type_0 import SessionEndReasonType0
+from .session_event import SessionEvent
+from .session_event_data import SessionEventData
+from .session_event_type import SessionEventType
+from .session_mode import SessionMode
+from .session_page import SessionPage
+from .session_state import SessionState
+from .started_video_session import StartedVideoSession
+from .started_voice_session import StartedVoiceSession
+from .started_voice_session_agent_type import StartedVoiceSessionAgentType
+from .token_request import TokenRequest
+from .token_request_room_config import TokenRequestRoomConfig
+from .token_request_room_config_agents_item import TokenRequestRoomConfigAgentsItem
+from .token_request_room_config_agents_item_agent_name import (
+    TokenRequestRoomConfigAgentsItemAgentName,
+)
+from .video_session_request import VideoSessionRequest
+from .video_session_status import VideoSessionStatus
+from .voice_session_request import VoiceSessionRequest
+from .voice_session_request_agent_type import VoiceSessionRequestAgentType
+from .voice_session_status import VoiceSessionStatus
+
+__all__ = (
+    "ActiveVideoSession",
+    "ActiveVideoSessions",
+    "ActiveVoiceSession",
+    "ActiveVoiceSessionAgentType",
+    "ActiveVoiceSessions",
+    "CounselorCategories",
+    "CounselorCategory",
+    "CounselorCategoryChange",
+    "CounselorCategoryEntry",
+    "EndedSession",
+    "EndedSessionStatus",
+    "EndedVideoSession",
+    "EndedVideoSessionStatus",
+    "EndedVoiceSession",
+    "EndedVoiceSessionStatus",
+    "IssuedToken",
+    "ListCounselorCategoriesAll",
+    "ListSessionsMode",
+    "ListSessionsState",
+    "NewCounselorCategory",
+    "Overview",
+    "OverviewAgentMs",
+    "OverviewAgents",
+    "OverviewLive",
+    "Problem",
+    "ProblemErrorsItem",
+    "ProblemErrorsItemIn",
+    "Session",
+    "SessionAgent",
+    "SessionAgentState",
+    "SessionAgentType",
+    "SessionDetail",
+    "SessionDetailAgent",
+    "SessionDetailAgentState",
+    "SessionDetailAgentType",
+    "SessionDetailEndReasonType0",
+    "SessionDetailMode",
+    "SessionDetailState",
+    "SessionEndReasonType0",
+    "SessionEvent",
+    "SessionEventData",
+    "SessionEventType",
+    "SessionMode",
+    "SessionPage",
+    "SessionState",
+    "StartedVideoSession",
+    "StartedVoiceSession",
+    "StartedVoiceSessionAgentType",
+    "TokenRequest",
+    "TokenRequestRoomConfig",
+    "TokenRequestRoomConfigAgentsItem",
+    "TokenRequestRoomConfigAgentsItemAgentName",
+    "VideoSessionRequest",
+    "VideoSessionStatus",
+    "VoiceSessionRequest",
+    "VoiceSessionRequestAgentType",
+    "VoiceSessionStatus",
+)

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from uuid import UUID
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..models.session_agent_type import SessionAgentType
+from ..models.session_end_reason_type_0 import SessionEndReasonType0
+from ..models.session_mode import SessionMode
+from ..models.session_state import SessionState
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.session_agent import SessionAgent
+
+
+T = TypeVar("T", bound="Session")
+
+
+@_attrs_define
+class Session:
+    """
+    Attributes:
+        id (UUID): The session's id
+        mode (SessionMode): Voice or video
+        room_name (str): Name of the LiveKit room
+        user_id (str): Whose session it is
+        state (SessionState): Where it is on its way
+        end_reason (None | SessionEndReasonType0): Why it ended; null while it has not
+        agent (SessionAgent):
+        created_at (datetime.datetime): When it was started
+        ended_at (datetime.datetime | None): When it ended
+        expires_at (datetime.datetime): When it ends at the latest
+        agent_type (SessionAgentType | Unset): What the agent is for
+        counselor_category (str | Unset): Name of the counsellor category of a video session
+    """
+
+    id: UUID
+    mode: SessionMode
+    room_name: str
+    user_id: str
+    state: SessionState
+    end_reason: None | SessionEndReasonType0
+    agent: SessionAgent
+    created_at: datetime.datetime
+    ended_at: datetime.datetime | None
+    expires_at: datetime.datetime
+    agent_type: SessionAgentType | Unset = UNSET
+    counselor_category: str | Unset = UNSET
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        id = str(self.id)
+
+        mode = self.mode.value
+
+        room_name = self.room_name
+
+        user_id = self.user_id
+
+        state = self.state.value
+
+        end_reason: None | str
+        if isinstance(self.end_reason, SessionEndReasonType0):
+            end_reason = self.end_reason.value
+        else:
+            end_reason = self.end_reason
+
+        agent = self.agent.to_dict()
+
+        created_at = self.created_at.isoformat()
+
+        ended_at: None | str
+        if isinstance(self.ended_at, datetime.datetime):
+            ended_at = self.ended_at.isoformat()
+        else:
+            ended_at = self.ended_at
+
+        expires_at = self.expires_at.isoformat()
+
+        agent_type: str | Unset = UNSET
+        if not isinstance(self.agent_type, Unset):
+            agent_type = self.agent_type.value
+
+        counselor_category = self.counselor_category
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "id": id,
+                "mode": mode,
+                "room_name": room_name,
+                "user_id": user_id,
+                "state": state,
+                "end_reason": end_reason,
+                "agent": agent,
+                "created_at": created_at,
+                "ended_at": ended_at,
+                "expires_at": expires_at,
+            }
+        )
+        if agent_type is not UNSET:
+            field_dict["agent_type"] = agent_type
+        if counselor_category is not UNSET:
+            field_dict["counselor_category"] = counselor_category
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.session_agent import SessionAgent
+
+        d = dict(src_dict)
+        id = UUID(d.pop("id"))
+
+        mode = SessionMode(d.pop("mode"))
+
+        room_name = d.pop("room_name")
+
+        user_id = d.pop("user_id")
+
+        state = SessionState(d.pop("state"))
+
+        def _parse_end_reason(data: object) -> None | SessionEndReasonType0:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                end_reason_type_0 = SessionEndReasonType0(data)
+
+                return end_reason_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | SessionEndReasonType0, data)
+
+        end_reason = _parse_end_reason(d.pop("end_reason"))
+
+        agent = SessionAgent.from_dict(d.pop("agent"))
+
+        created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
+
+        def _parse_ended_at(data: object) -> datetime.datetime | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                ended_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return ended_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None, data)
+
+        ended_at = _parse_ended_at(d.pop("ended_at"))
+
+        expires_at = datetime.datetime.fromisoformat(d.pop("expires_at"))
+
+        _agent_type = d.pop("agent_type", UNSET)
+        agent_type: SessionAgentType | Unset
+        if isinstance(_agent_type, Unset):
+            agent_type = UNSET
+        else:
+            agent_type = SessionAgentType(_agent_type)
+
+        counselor_category = d.pop("counselor_category", UNSET)
+
+        session = cls(
+            id=id,
+            mode=mode,
+            room_name=room_name,
+            user_id=user_id,
+            state=state,
+            end_reason=end_reason,
+            agent=agent,
+            created_at=created_at,
+            ended_at=ended_at,
+            expires_at=expires_at,
+            agent_type=agent_type,
+            counselor_category=counselor_category,
+        )
+
+        session.additional_properties = d
+        return session
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,13 @@
+from enum import StrEnum
+
+
+class SessionDetailAgentType(StrEnum):
+    DIET = "diet"
+    GENERAL = "general"
+    SCHEDULER = "scheduler"
+    SUPPLEMENT = "supplement"
+    TRACKER = "tracker"
+    WORKOUT = "workout"
+
+    def __str__(self) -> str:
+        return str(self.value)

@@ -1,0 +1,11 @@
+from enum import StrEnum
+
+
+class SessionDetailState(StrEnum):
+    ENDED = "ended"
+    ENDING = "ending"
+    LIVE = "live"
+    STARTING = "starting"
+
+    def __str__(self) -> str:
+        return str(self.value)

@@ -1,0 +1,20 @@
+from enum import StrEnum
+
+
+class SessionEventType(StrEnum):
+    ACCESS_DENIED = "access.denied"
+    ADMIN_READ = "admin.read"
+    AGENT_DISPATCHED = "agent.dispatched"
+    AGENT_FAILED = "agent.failed"
+    AGENT_JOINED = "agent.joined"
+    AGENT_LEFT = "agent.left"
+    CATEGORY_CHANGED = "category.changed"
+    CATEGORY_CREATED = "category.created"
+    PARTICIPANT_JOINED = "participant.joined"
+    PARTICIPANT_LEFT = "participant.left"
+    SESSION_ENDED = "session.ended"
+    SESSION_STARTED = "session.started"
+    TOKEN_ISSUED = "token.issued"
+
+    def __str__(self) -> str:
+        return str(self.value)
