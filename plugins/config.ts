@@ -37,6 +37,7 @@ export const ConfigSchema = Type.Object({
   PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65_535, description: 'Port to listen on; 0 = any free one' }),
   LOG_LEVEL: Type.Union(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map((level) => Type.Literal(level)), { default: 'info', description: 'Least level that is logged' }),
   API_DOCS: Type.Unsafe<'on' | 'off'>({ type: 'string', enum: ['on', 'off'], default: 'on', description: 'Whether the page and the document of the API are served under /api/docs' }),
+  WEB_UI: Type.Unsafe<'on' | 'off'>({ type: 'string', enum: ['on', 'off'], default: 'off', description: 'Whether the talk page and the console are served under /talk and /console' }),
   CORS_ORIGINS: Type.Optional(Type.String({ pattern: '^https?://[^\\s,*]+(,\\s*https?://[^\\s,*]+)*$', description: 'Origins of web clients, comma list; never *' })),
   TRUST_PROXY: Type.Optional(Type.String({ pattern: '^[0-9a-fA-F:./]+(,\\s*[0-9a-fA-F:./]+)*$', description: 'Addresses of proxies whose X-Forwarded-For is believed, comma list' })),
   MAX_SESSIONS_PER_USER: Type.Integer({ default: 5, minimum: 1, maximum: 1000, description: 'Live sessions one user may have (D4)' }),

@@ -23,6 +23,7 @@ import token from '../routes/token.ts'
 import users from '../routes/users.ts'
 import videoSessions, { createRoom } from '../routes/video-sessions.ts'
 import voiceSessions from '../routes/voice-sessions.ts'
+import web from '../routes/web.ts'
 import webhookEndpoints from '../routes/webhook-endpoints.ts'
 import webhooks from '../routes/webhooks.ts'
 import type { Clock } from './sessions/clock.ts'
@@ -78,6 +79,7 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
     await app.register(users, { prefix: '/api/v1/users' })
     await app.register(webhookEndpoints, { prefix: '/api/v1/webhook-endpoints' })
     await app.register(webhooks, { prefix: '/api/v1/livekit' })
+    await app.register(web)
 
     await app.ready()
   } catch (error) {

@@ -10,6 +10,7 @@ import { startEchoAgent } from './agents.ts'
 import { startAnyLiveKit } from '../livekit/any-livekit.ts'
 import { freeTcpPort } from '../livekit/livekit.ts'
 import { joinRoom } from '../livekit/participant.ts'
+import { prepare } from './prepare.ts'
 import { leaveDemo, removeDemo } from './demo-file.ts'
 import { signUserToken } from './token.ts'
 
@@ -31,6 +32,7 @@ const stop: Array<() => Promise<unknown>> = [() => livekit.stop(), async () => {
 let code = 1
 
 try {
+  await prepare({ folder: 'web', name: 'the pages', size: '150 MB', built: 'dist/talk.html', sources: ['src', 'public', 'talk.html', 'console.html', 'vite.config.ts', 'package.json'] }, say)
   const app = await buildApp({
     environment: {
       LIVEKIT_URL: livekit.url,
@@ -39,6 +41,7 @@ try {
       JWT_SECRET: secret,
       DATA_DIR: folder,
       PORT: String(listen),
+      WEB_UI: 'on',
       LOG_LEVEL: 'error'
     }
   })
@@ -67,7 +70,12 @@ try {
     say(`  LiveKit       ${livekit.url}`)
     say(`  a token       ${signUserToken(secret, { sub: 'alice', email: 'alice@example.com' })}`)
     say('  another one   npm run token -- --sub bob')
-    say('Ctrl-C ends it.')
+    say(`  the console   ${address}/console#token=${signUserToken(secret, { sub: 'operator', email: 'operator@example.com', role: 'admin' })}`)
+    if (withAgent) {
+      say('\nTalk to it in your browser:')
+      say(`  ${address}/talk#token=${signUserToken(secret, { sub: 'alice', email: 'alice@example.com' })}`)
+    }
+    say('\nCtrl-C ends it.')
     await new Promise<void>((resolve) => { for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve()) })
   }
 } catch (error) {

@@ -1,0 +1,7 @@
+// neostandard and nothing else, as for the service.
+import neostandard from 'neostandard'
+
+export default [
+  ...neostandard({ ts: true, ignores: ['dist', 'src/api-types.ts'] }),
+  { rules: { 'react/jsx-handler-names': 'off' } } // handlers here are verbs: start, end, rejoin
+]

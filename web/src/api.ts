@@ -1,0 +1,52 @@
+// The service as a page calls it: typed by its API document, as the user whose token the page was opened with.
+import createClient from 'openapi-fetch'
+import type { components, paths } from './api-types.ts'
+
+export type Problem = components['schemas']['Problem']
+export type Session = components['schemas']['Session']
+export type SessionEvent = components['schemas']['SessionEvent'] & { session_id: string | null, user_id: string | null }
+export type Overview = components['schemas']['Overview']
+export type Category = components['schemas']['CounselorCategoryEntry']
+
+const KEY = 'livekit-sessions.token'
+
+/** `#token=...`, which no server sees, is kept for this tab and taken out of the address. */
+export function readToken (): string | undefined {
+  const given = new URLSearchParams(location.hash.slice(1)).get('token')
+  if (given) {
+    keepToken(given)
+    history.replaceState(null, '', location.pathname + location.search)
+  }
+  return sessionStorage.getItem(KEY) ?? undefined
+}
+
+export function keepToken (token: string): void {
+  sessionStorage.setItem(KEY, token)
+}
+
+export function dropToken (): void {
+  sessionStorage.removeItem(KEY)
+}
+
+export const createApi = (token: string) => createClient<paths>({ baseUrl: location.origin, headers: { authorization: `Bearer ${token}` } })
+export type Api = ReturnType<typeof createApi>
+
+/** What the service refused, or that it could not be reached (status 0). */
+export class Refused extends Error {
+  readonly status: number
+  /** The last part of the problem's type: `too-many-sessions`. */
+  readonly problem: string
+
+  constructor (status: number, problem?: Problem) {
+    super(problem?.detail ?? 'no answer')
+    this.status = status
+    this.problem = problem?.type.split(':').at(-1) ?? 'away'
+  }
+}
+
+/** The data of an answer. @throws Refused */
+export async function answer<T> (call: Promise<{ data?: T, error?: unknown, response: Response }>): Promise<T> {
+  const { data, error, response } = await call.catch(() => { throw new Refused(0) })
+  if (!response.ok) throw new Refused(response.status, error as Problem | undefined)
+  return data as T
+}

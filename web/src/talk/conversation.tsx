@@ -1,0 +1,127 @@
+// In the conversation: the agent's state and sound, captions of both sides, microphone, typing, time, and the end.
+import { useEffect, useRef, useState, type FormEvent } from 'react'
+import { BarVisualizer, RoomAudioRenderer, StartAudio, useAgent, useConnectionState, useMediaDeviceSelect, useSessionContext, useSessionMessages, useTrackToggle, useTrackVolume, VideoTrack } from '@livekit/components-react'
+import { ConnectionState, Track, type LocalAudioTrack } from 'livekit-client'
+import { clockTime, Trouble } from '../frame.tsx'
+import { texts } from '../texts.ts'
+import type { useConversation } from './use-conversation.ts'
+
+type Props = Pick<ReturnType<typeof useConversation>, 'place' | 'microphone' | 'agent' | 'end' | 'openMicrophone'>
+
+/** After so long without an agent one says that it takes long, ms: the service sends another one at about the same time. */
+const LATE = 15_000
+
+/** What to say of the agent: from the room when it is there, from the service when it is not. */
+function useAgentText (told: string | undefined): string {
+  const agent = useAgent()
+  const [late, setLate] = useState(false)
+  const here = agent.isConnected || agent.identity !== undefined
+  useEffect(() => {
+    setLate(false)
+    if (here) return
+    const timer = setTimeout(() => setLate(true), LATE)
+    return () => clearTimeout(timer)
+  }, [here])
+  if (agent.state === 'listening' || agent.state === 'thinking' || agent.state === 'speaking') return texts.states[agent.state]
+  if (here) return texts.states.listening // an agent that says nothing of its state
+  if (told === 'agent.failed') return texts.states.failed
+  if (told === 'agent.left') return texts.states.gone
+  return late ? texts.states.late : texts.states.coming
+}
+
+function Level () {
+  const { room } = useSessionContext()
+  const publication = room.localParticipant.getTrackPublication(Track.Source.Microphone)
+  const volume = useTrackVolume(publication?.track as LocalAudioTrack | undefined)
+  return <meter className='level' min={0} max={1} value={Math.min(1, volume * 2.5)} aria-label={texts.level} />
+}
+
+function Microphone ({ room }: { room: ReturnType<typeof useSessionContext>['room'] }) {
+  const { enabled, toggle, pending } = useTrackToggle({ source: Track.Source.Microphone, room })
+  const { devices, activeDeviceId, setActiveMediaDevice } = useMediaDeviceSelect({ kind: 'audioinput', room })
+  return (
+    <div className='microphone'>
+      <button type='button' className={enabled ? 'round' : 'round off'} aria-pressed={!enabled} disabled={pending} onClick={() => { toggle().catch(() => {}) }}>
+        <svg viewBox='0 0 24 24' width='22' height='22' aria-hidden='true'><path d='M12 3a3 3 0 0 0-3 3v5a3 3 0 0 0 6 0V6a3 3 0 0 0-3-3ZM6 11a6 6 0 0 0 12 0M12 17v4' />{!enabled && <path d='M4 4l16 16' />}</svg>
+        <span>{enabled ? texts.mute : texts.unmute}</span>
+      </button>
+      <Level />
+      <label className='device'>
+        <span className='unseen'>{texts.microphone}</span>
+        <select value={activeDeviceId} onChange={(event) => { setActiveMediaDevice(event.target.value).catch(() => {}) }}>
+          {devices.map((device) => <option key={device.deviceId} value={device.deviceId}>{device.label || texts.microphone}</option>)}
+        </select>
+      </label>
+    </div>
+  )
+}
+
+function Messages () {
+  const { messages, send, isSending } = useSessionMessages()
+  const [text, setText] = useState('')
+  const list = useRef<HTMLDivElement>(null)
+  useEffect(() => { list.current?.scrollTo({ top: list.current.scrollHeight }) }, [messages])
+  const submit = (event: FormEvent) => {
+    event.preventDefault()
+    const said = text.trim()
+    if (!said) return
+    setText('')
+    send(said).catch(() => setText(said))
+  }
+  return (
+    <section className='messages' aria-label={texts.captions}>
+      <div ref={list} className='log' role='log' aria-label={texts.captions} tabIndex={0}>
+        <ol>
+          {messages.length === 0 && <li className='soft empty'>{texts.noCaptions}</li>}
+          {messages.map((message) => {
+            const mine = message.from?.isLocal ?? false
+            return <li key={message.id} className={mine ? 'mine' : 'theirs'}><small>{mine ? texts.you : texts.agent}</small><p>{message.message}</p></li>
+          })}
+        </ol>
+      </div>
+      <form className='typing' onSubmit={submit}>
+        <input aria-label={texts.type} placeholder={texts.type} value={text} maxLength={2000} onChange={(event) => setText(event.target.value)} />
+        <button className='main' type='submit' disabled={isSending || text.trim() === ''}>{texts.send}</button>
+      </form>
+    </section>
+  )
+}
+
+function Elapsed ({ since }: { since: number }) {
+  const [now, setNow] = useState(Date.now)
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1000)
+    return () => clearInterval(timer)
+  }, [])
+  return <time className='elapsed' aria-label={texts.elapsed}>{clockTime(now - since)}</time>
+}
+
+export function Conversation ({ place, microphone, agent: told, end, openMicrophone }: Props) {
+  const { room } = useSessionContext()
+  const agent = useAgent()
+  const connection = useConnectionState(room)
+  const said = useAgentText(told)
+  const away = connection === ConnectionState.Reconnecting || connection === ConnectionState.SignalReconnecting
+  return (
+    <div className='conversation'>
+      <RoomAudioRenderer room={room} />
+      <section className='agent'>
+        {agent.cameraTrack
+          ? <VideoTrack trackRef={agent.cameraTrack} className='avatar' aria-label={texts.avatar} />
+          : <BarVisualizer className='bars' state={agent.state} track={agent.microphoneTrack} barCount={7} options={{ minHeight: 8 }} aria-hidden='true' />}
+        <p className='said' role='status'>{away ? texts.lost : said}</p>
+        {said === texts.states.failed && <p className='soft'>{texts.failedHint}</p>}
+        {place && <Elapsed since={place.since} />}
+        <div className='row'>
+          <StartAudio room={room} label={texts.hear} className='main' />
+        </div>
+        {microphone && <Trouble problem={microphone}><button type='button' onClick={() => { openMicrophone().catch(() => {}) }}>{texts.tryAgain}</button></Trouble>}
+        <div className='controls'>
+          <Microphone room={room} />
+          <button type='button' className='danger' onClick={() => { end().catch(() => {}) }}>{texts.end}</button>
+        </div>
+      </section>
+      <Messages />
+    </div>
+  )
+}

@@ -1,0 +1,183 @@
+// One conversation from its start to its end: which session it is, the room it is in, and what went wrong with it.
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { useSession } from '@livekit/components-react'
+import { ConnectionError, ConnectionErrorReason, DisconnectReason, MediaDeviceFailure, Room, RoomEvent, TokenSource } from 'livekit-client'
+import { EventSource } from 'eventsource'
+import { answer, Refused, type Api, type SessionEvent } from '../api.ts'
+import type { ProblemName } from '../texts.ts'
+
+export type AgentType = 'workout' | 'diet' | 'supplement' | 'tracker' | 'scheduler' | 'general'
+export type Choice = { mode: 'voice', agentType: AgentType } | { mode: 'video', category: string }
+interface Place { mode: Choice['mode'], room_name: string, since: number }
+interface Entry { serverUrl: string, participantToken: string }
+
+const KEY = 'livekit-sessions.conversation'
+const GONE = new Set([404, 403])
+
+/** What this tab was in: a reload goes on with it. */
+const remembered = (): Place | undefined => JSON.parse(sessionStorage.getItem(KEY) ?? 'null') ?? undefined
+
+function remember (place: Place | undefined): void {
+  if (place) sessionStorage.setItem(KEY, JSON.stringify(place))
+  else sessionStorage.removeItem(KEY)
+}
+
+function problemOf (error: unknown): ProblemName {
+  if (error instanceof Refused) {
+    if (error.status === 0) return 'away'
+    if (error.status === 401) return 'signedOut'
+    if (error.problem === 'too-many-sessions') return 'limit'
+    if (error.status === 429) return 'tooFast'
+    if (error.problem === 'category-not-found') return 'category'
+    if (GONE.has(error.status)) return 'over'
+    return 'livekit'
+  }
+  if (error instanceof ConnectionError && error.reason === ConnectionErrorReason.NotAllowed) return 'over'
+  return 'livekit'
+}
+
+function microphoneProblem (error: unknown): ProblemName {
+  const failure = MediaDeviceFailure.getFailure(error as Error)
+  if (failure === MediaDeviceFailure.PermissionDenied) return 'refused'
+  return failure === MediaDeviceFailure.DeviceInUse ? 'busy' : 'none'
+}
+
+/**
+ * @returns `phase`: choosing, joining, or in the conversation; `problem` of the last one, `microphone` of the microphone;
+ * `agent`: what the service says of the agent, which the room alone does not tell
+ */
+export function useConversation (api: Api, token: string) {
+  const room = useMemo(() => new Room({ adaptiveStream: true, dynacast: true }), [])
+  const entry = useRef<Entry>(undefined)
+  const source = useMemo(() => TokenSource.literal(async () => entry.current!), [])
+  const session = useSession(source, { room })
+  const [place, setPlace] = useState<Place | undefined>(remembered)
+  const [phase, setPhase] = useState<'choosing' | 'joining' | 'talking'>(place ? 'joining' : 'choosing')
+  const [problem, setProblem] = useState<ProblemName>()
+  const [microphone, setMicrophone] = useState<ProblemName>()
+  const [agent, setAgent] = useState<string>()
+  const leaving = useRef(false)
+
+  const fail = useCallback((name: ProblemName, keep = false) => {
+    if (!keep) remember(undefined)
+    setPlace(keep ? remembered() : undefined)
+    setProblem(name)
+    setPhase('choosing')
+  }, [])
+
+  const openMicrophone = useCallback(async () => {
+    setMicrophone(undefined)
+    await room.localParticipant.setMicrophoneEnabled(true).catch((error) => setMicrophone(microphoneProblem(error)))
+  }, [room])
+
+  const join = useCallback(async (found: Place, given: Entry) => {
+    remember(found)
+    setPlace(found)
+    entry.current = given
+    leaving.current = false
+    await session.start({ tracks: { microphone: { enabled: false } } })
+    setPhase('talking')
+    await openMicrophone()
+  }, [session, openMicrophone])
+
+  const start = useCallback(async (choice: Choice) => {
+    setPhase('joining')
+    setProblem(undefined)
+    setAgent(undefined)
+    // While the click still counts: a browser that wants one for sound has it.
+    room.startAudio().catch(() => {})
+    try {
+      const params = { header: { 'idempotency-key': crypto.randomUUID() } }
+      const since = Date.now()
+      if (choice.mode === 'voice') {
+        const { room_name: name, token, livekit_url: url } = await answer(api.POST('/api/v1/voice-sessions/start', { params, body: { agent_type: choice.agentType } }))
+        await join({ mode: 'voice', room_name: name, since }, { serverUrl: url, participantToken: token })
+      } else {
+        const { room_name: name, access_token: token, room_url: url } = await answer(api.POST('/api/v1/video/create-room', { params, body: { counselor_category: choice.category } }))
+        await join({ mode: 'video', room_name: name, since }, { serverUrl: url, participantToken: token })
+      }
+    } catch (error) {
+      // A room that could be had and not entered is kept: it can be tried again.
+      fail(problemOf(error), remembered() !== undefined)
+    }
+  }, [api, room, join, fail])
+
+  const rejoin = useCallback(async () => {
+    const found = remembered()
+    if (!found) return fail('over')
+    setPhase('joining')
+    setProblem(undefined)
+    try {
+      const params = { path: { room_name: found.room_name } }
+      if (found.mode === 'voice') {
+        const { token, livekit_url: url } = await answer(api.POST('/api/v1/voice-sessions/{room_name}/token', { params }))
+        await join(found, { serverUrl: url, participantToken: token })
+      } else {
+        const { access_token: token, room_url: url } = await answer(api.POST('/api/v1/video/{room_name}/token', { params }))
+        await join(found, { serverUrl: url, participantToken: token })
+      }
+    } catch (error) {
+      const name = problemOf(error)
+      fail(name, name !== 'over')
+    }
+  }, [api, join, fail])
+
+  const end = useCallback(async () => {
+    const found = remembered()
+    leaving.current = true
+    remember(undefined)
+    setPlace(undefined)
+    setPhase('choosing')
+    await session.end()
+    if (!found) return
+    const params = { path: { room_name: found.room_name } }
+    try {
+      await (found.mode === 'voice' ? answer(api.DELETE('/api/v1/voice-sessions/{room_name}', { params })) : answer(api.DELETE('/api/v1/video/{room_name}', { params })))
+    } catch (error) {
+      if (!(error instanceof Refused && GONE.has(error.status))) setProblem(problemOf(error))
+    }
+  }, [api, session])
+
+  // A reload goes on with what was there; React's second run of effects in development must not join twice.
+  const resumable = useRef(place !== undefined)
+  useEffect(() => {
+    if (!resumable.current) return
+    resumable.current = false
+    rejoin().catch(() => {})
+  }, [rejoin])
+
+  useEffect(() => {
+    const gone = (reason?: DisconnectReason) => {
+      if (leaving.current) return
+      if (reason === DisconnectReason.DUPLICATE_IDENTITY) fail('elsewhere', true)
+      else if (reason === DisconnectReason.ROOM_DELETED || reason === DisconnectReason.PARTICIPANT_REMOVED || reason === DisconnectReason.ROOM_CLOSED) fail('endedElsewhere')
+      else fail('lostForGood', true)
+    }
+    room.on(RoomEvent.Disconnected, gone)
+    return () => { room.off(RoomEvent.Disconnected, gone) }
+  }, [room, fail])
+
+  // The service knows what the room does not: that another agent was sent for, or that none could be had.
+  useEffect(() => {
+    if (phase !== 'talking' || !place) return
+    const controller = new AbortController()
+    let source: EventSource | undefined
+    const follow = async () => {
+      const { sessions } = await answer(api.GET('/api/v1/sessions', { params: { query: { state: 'live', limit: '20' } }, signal: controller.signal }))
+      const mine = sessions.find((one) => one.room_name === place.room_name)
+      if (!mine || controller.signal.aborted) return
+      source = new EventSource(`/api/v1/sessions/${mine.id}/events`, { fetch: (url, init) => fetch(url, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } }) })
+      source.onmessage = ({ data }) => {
+        const { type } = JSON.parse(data) as SessionEvent
+        if (type.startsWith('agent.')) setAgent((before) => type === 'agent.dispatched' && before === 'agent.left' ? before : type)
+      }
+    }
+    follow().catch(() => {})
+    return () => {
+      controller.abort()
+      source?.close()
+    }
+  }, [api, token, phase, place])
+
+  return { session, phase, place, problem, microphone, agent, start, rejoin, end, openMicrophone, dismiss: () => setProblem(undefined) }
+}
