@@ -1,6 +1,6 @@
 // The service as a page calls it: typed by its API document, as the user whose token the page was opened with.
 import createClient from 'openapi-fetch'
-import type { components, paths } from './api-types.ts'
+import type { components, paths } from '../../clients/typescript/src/schema.ts'
 
 export type Problem = components['schemas']['Problem']
 export type Session = components['schemas']['Session']

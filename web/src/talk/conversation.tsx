@@ -33,7 +33,7 @@ function Level () {
   const { room } = useSessionContext()
   const publication = room.localParticipant.getTrackPublication(Track.Source.Microphone)
   const volume = useTrackVolume(publication?.track as LocalAudioTrack | undefined)
-  return <meter className='level' min={0} max={1} value={Math.min(1, volume * 2.5)} aria-label={texts.level} />
+  return <meter className='level' min={0} max={1} value={Math.min(1, volume * 1.5)} aria-label={texts.level} />
 }
 
 function Microphone ({ room }: { room: ReturnType<typeof useSessionContext>['room'] }) {
@@ -46,12 +46,14 @@ function Microphone ({ room }: { room: ReturnType<typeof useSessionContext>['roo
         <span>{enabled ? texts.mute : texts.unmute}</span>
       </button>
       <Level />
-      <label className='device'>
-        <span className='unseen'>{texts.microphone}</span>
-        <select value={activeDeviceId} onChange={(event) => { setActiveMediaDevice(event.target.value).catch(() => {}) }}>
-          {devices.map((device) => <option key={device.deviceId} value={device.deviceId}>{device.label || texts.microphone}</option>)}
-        </select>
-      </label>
+      {devices.some((device) => device.label) && (
+        <label className='device'>
+          <span className='unseen'>{texts.microphone}</span>
+          <select value={activeDeviceId} onChange={(event) => { setActiveMediaDevice(event.target.value).catch(() => {}) }}>
+            {devices.map((device) => <option key={device.deviceId} value={device.deviceId}>{device.label || texts.microphone}</option>)}
+          </select>
+        </label>
+      )}
     </div>
   )
 }
