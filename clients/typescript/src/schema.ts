@@ -396,6 +396,158 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/users/{user_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Take away everything that is stored of a user
+         * @description For the user, and for administrators, which is on record.
+         */
+        get: operations["exportUserData"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}/data": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete everything that is stored of a user
+         * @description For the user, and for administrators. Live sessions are ended. Lines about others lose the user's name. That it was done stays on record, without the name.
+         */
+        delete: operations["eraseUserData"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhook-endpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the endpoints of outgoing webhooks
+         * @description For administrators.
+         */
+        get: operations["listWebhookEndpoints"];
+        put?: never;
+        /**
+         * Have the app's backend told of sessions
+         * @description For administrators; on record. From now on each change of a session that it wants to know of is posted to it, signed as Standard Webhooks says, at least once, those of a session in their order.
+         */
+        post: operations["createWebhookEndpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhook-endpoints/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See an endpoint
+         * @description For administrators. Its secret is not shown.
+         */
+        get: operations["getWebhookEndpoint"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an endpoint with its messages
+         * @description For administrators; on record. What has not been delivered never is.
+         */
+        delete: operations["deleteWebhookEndpoint"];
+        options?: never;
+        head?: never;
+        /**
+         * Change, enable or disable an endpoint
+         * @description For administrators; on record. What is not given stays. While it is disabled nothing is written for it, and what was written before waits.
+         */
+        patch: operations["changeWebhookEndpoint"];
+        trace?: never;
+    };
+    "/api/v1/webhook-endpoints/{id}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give an endpoint a new secret
+         * @description For administrators; on record. For a day messages are signed with both, so that the receiver can change over.
+         */
+        post: operations["rotateWebhookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhook-endpoints/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See what became of the messages to an endpoint
+         * @description For administrators. Newest first; `state=dead` lists what was given up.
+         */
+        get: operations["listWebhookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhook-endpoints/{id}/deliveries/{delivery_id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a message again that was given up
+         * @description For administrators; on record. It has another day.
+         */
+        post: operations["retryWebhookDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -800,7 +952,7 @@ export interface components {
              * @example session.started
              * @enum {string}
              */
-            type: "session.started" | "session.ended" | "participant.joined" | "participant.left" | "agent.dispatched" | "agent.joined" | "agent.left" | "agent.failed" | "token.issued" | "access.denied" | "admin.read" | "category.created" | "category.changed";
+            type: "session.started" | "session.ended" | "participant.joined" | "participant.left" | "agent.dispatched" | "agent.joined" | "agent.left" | "agent.failed" | "token.issued" | "access.denied" | "admin.read" | "category.created" | "category.changed" | "endpoint.created" | "endpoint.changed" | "endpoint.deleted" | "endpoint.secret_rotated" | "delivery.retried" | "user.erased";
             /**
              * @description Who: user:<id>, admin:<id>, livekit or service
              * @example user:alice
@@ -987,6 +1139,364 @@ export interface components {
             server_url: string;
             /** @description LiveKit join token */
             participant_token: string;
+        };
+        /** @description Everything that is stored of the user */
+        UserExport: {
+            /** @description The user's sessions, each with its participants */
+            sessions: {
+                [key: string]: unknown;
+            }[];
+            /** @description What happened in them, and was refused to the user */
+            events: {
+                [key: string]: unknown;
+            }[];
+            /** @description What the user did to what is somebody else's */
+            acts: {
+                [key: string]: unknown;
+            }[];
+            /** @description What the app's backend was told of */
+            messages: {
+                [key: string]: unknown;
+            }[];
+        };
+        /** @description What may go now is gone */
+        ErasedUser: {
+            /**
+             * @description Gone, or going: a session whose room could come back, or of which a message is on its way, goes last
+             * @enum {string}
+             */
+            status: "erased" | "erasing";
+        };
+        WebhookEndpointEntry: {
+            /**
+             * Format: uuid
+             * @description The endpoint's id
+             * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+             */
+            id: string;
+            /**
+             * @description Where messages are posted to: https://, a public address
+             * @example https://app.example.com/webhooks
+             */
+            url: string;
+            /**
+             * @description What it is told of
+             * @example [
+             *       "session.started",
+             *       "session.ended"
+             *     ]
+             */
+            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed")[];
+            /**
+             * @description What it is for
+             * @example Billing
+             */
+            description: string;
+            /** @description Whether it is told of anything; what was to be delivered before waits */
+            enabled: boolean;
+            /**
+             * Format: date-time
+             * @description Until when the secret before the last rotation signs as well
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            old_secret_until: string | null;
+            /**
+             * Format: date-time
+             * @description When it was made
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it was changed last
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            updated_at: string;
+        };
+        /** @description All endpoints, oldest first */
+        WebhookEndpoints: {
+            endpoints: components["schemas"]["WebhookEndpointEntry"][];
+        };
+        NewWebhookEndpoint: {
+            /**
+             * @description Where messages are posted to: https://, a public address
+             * @example https://app.example.com/webhooks
+             */
+            url: string;
+            /**
+             * @description What it is told of
+             * @example [
+             *       "session.started",
+             *       "session.ended"
+             *     ]
+             */
+            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed")[];
+            /**
+             * @description What it is for
+             * @example Billing
+             */
+            description?: string;
+            /** @description Whether it is told of anything; what was to be delivered before waits */
+            enabled?: boolean;
+        };
+        /** @description The endpoint with its secret, which is shown this once */
+        WebhookEndpointWithSecret: {
+            /**
+             * Format: uuid
+             * @description The endpoint's id
+             * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+             */
+            id: string;
+            /**
+             * @description Where messages are posted to: https://, a public address
+             * @example https://app.example.com/webhooks
+             */
+            url: string;
+            /**
+             * @description What it is told of
+             * @example [
+             *       "session.started",
+             *       "session.ended"
+             *     ]
+             */
+            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed")[];
+            /**
+             * @description What it is for
+             * @example Billing
+             */
+            description: string;
+            /** @description Whether it is told of anything; what was to be delivered before waits */
+            enabled: boolean;
+            /**
+             * Format: date-time
+             * @description Until when the secret before the last rotation signs as well
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            old_secret_until: string | null;
+            /**
+             * Format: date-time
+             * @description When it was made
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it was changed last
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            updated_at: string;
+            /**
+             * @description Verifies the messages (Standard Webhooks); shown this once
+             * @example whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
+             */
+            secret: string;
+        };
+        /** @description An endpoint */
+        WebhookEndpoint: {
+            /**
+             * Format: uuid
+             * @description The endpoint's id
+             * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+             */
+            id: string;
+            /**
+             * @description Where messages are posted to: https://, a public address
+             * @example https://app.example.com/webhooks
+             */
+            url: string;
+            /**
+             * @description What it is told of
+             * @example [
+             *       "session.started",
+             *       "session.ended"
+             *     ]
+             */
+            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed")[];
+            /**
+             * @description What it is for
+             * @example Billing
+             */
+            description: string;
+            /** @description Whether it is told of anything; what was to be delivered before waits */
+            enabled: boolean;
+            /**
+             * Format: date-time
+             * @description Until when the secret before the last rotation signs as well
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            old_secret_until: string | null;
+            /**
+             * Format: date-time
+             * @description When it was made
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it was changed last
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            updated_at: string;
+        };
+        WebhookEndpointChange: {
+            /**
+             * @description Where messages are posted to: https://, a public address
+             * @example https://app.example.com/webhooks
+             */
+            url?: string;
+            /**
+             * @description What it is told of
+             * @example [
+             *       "session.started",
+             *       "session.ended"
+             *     ]
+             */
+            events?: ("session.started" | "session.ended" | "agent.joined" | "agent.failed")[];
+            /**
+             * @description What it is for
+             * @example Billing
+             */
+            description?: string;
+            /** @description Whether it is told of anything; what was to be delivered before waits */
+            enabled?: boolean;
+        };
+        /** @description It is gone, and with it its messages */
+        DeletedWebhookEndpoint: {
+            /** @enum {string} */
+            status: "deleted";
+            /**
+             * Format: uuid
+             * @description The endpoint's id
+             * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+             */
+            id: string;
+        };
+        WebhookDeliveryEntry: {
+            /**
+             * @description The delivery's id
+             * @example 42
+             */
+            id: string;
+            /**
+             * @description The webhook-id of every attempt
+             * @example evt_1207
+             */
+            message_id: string;
+            /**
+             * Format: uuid
+             * @description The session's id
+             * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+             */
+            session_id: string;
+            /**
+             * @description What it tells
+             * @example session.started
+             * @enum {string}
+             */
+            type: "session.started" | "session.ended" | "agent.joined" | "agent.failed";
+            /**
+             * Format: date-time
+             * @description When that happened
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            at: string;
+            /**
+             * @description On its way, answered 2xx, or given up after a day
+             * @example pending
+             * @enum {string}
+             */
+            state: "pending" | "delivered" | "dead";
+            attempts: number;
+            /**
+             * Format: date-time
+             * @description When it was tried last
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            attempted_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it is tried next; null when it is over, or has not been tried yet
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            next_attempt_at: string | null;
+            /** @description HTTP status of the last answer; null = there was none */
+            status: number | null;
+            /**
+             * @description Why the last attempt failed
+             * @example REFUSED
+             * @example REDIRECTED
+             * @example TIMED_OUT
+             * @example ADDRESS_NOT_ALLOWED
+             * @example ECONNREFUSED
+             */
+            error: string | null;
+        };
+        /** @description Messages to the endpoint, newest first */
+        WebhookDeliveries: {
+            deliveries: components["schemas"]["WebhookDeliveryEntry"][];
+            /** @description Where the next page begins; null on the last one */
+            next_cursor: string | null;
+        };
+        /** @description A message to the endpoint */
+        WebhookDelivery: {
+            /**
+             * @description The delivery's id
+             * @example 42
+             */
+            id: string;
+            /**
+             * @description The webhook-id of every attempt
+             * @example evt_1207
+             */
+            message_id: string;
+            /**
+             * Format: uuid
+             * @description The session's id
+             * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+             */
+            session_id: string;
+            /**
+             * @description What it tells
+             * @example session.started
+             * @enum {string}
+             */
+            type: "session.started" | "session.ended" | "agent.joined" | "agent.failed";
+            /**
+             * Format: date-time
+             * @description When that happened
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            at: string;
+            /**
+             * @description On its way, answered 2xx, or given up after a day
+             * @example pending
+             * @enum {string}
+             */
+            state: "pending" | "delivered" | "dead";
+            attempts: number;
+            /**
+             * Format: date-time
+             * @description When it was tried last
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            attempted_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it is tried next; null when it is over, or has not been tried yet
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            next_attempt_at: string | null;
+            /** @description HTTP status of the last answer; null = there was none */
+            status: number | null;
+            /**
+             * @description Why the last attempt failed
+             * @example REFUSED
+             * @example REDIRECTED
+             * @example TIMED_OUT
+             * @example ADDRESS_NOT_ALLOWED
+             * @example ECONNREFUSED
+             */
+            error: string | null;
         };
     };
     responses: never;
@@ -3199,6 +3709,1085 @@ export interface operations {
             };
             /** @description The body is not JSON */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exportUserData: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user
+                 * @example alice
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Everything that is stored of the user */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "sessions": [],
+                     *       "events": [
+                     *         {
+                     *           "id": "1",
+                     *           "session_id": null,
+                     *           "at": "2026-01-01T10:00:00.000Z",
+                     *           "type": "access.denied",
+                     *           "actor": "user:alice",
+                     *           "data": {
+                     *             "reason": "too_many_sessions"
+                     *           }
+                     *         }
+                     *       ],
+                     *       "acts": [],
+                     *       "messages": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UserExport"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    eraseUserData: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The user
+                 * @example alice
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What may go now is gone */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "erasing"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ErasedUser"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listWebhookEndpoints: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All endpoints, oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "endpoints": [
+                     *         {
+                     *           "id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11",
+                     *           "url": "https://app.example.com/webhooks",
+                     *           "events": [
+                     *             "session.started",
+                     *             "session.ended"
+                     *           ],
+                     *           "description": "Billing",
+                     *           "enabled": true,
+                     *           "old_secret_until": null,
+                     *           "created_at": "2026-01-01T10:00:00.000Z",
+                     *           "updated_at": "2026-01-01T10:00:00.000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookEndpoints"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createWebhookEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "url": "https://app.example.com/webhooks",
+                 *       "events": [
+                 *         "session.started",
+                 *         "session.ended"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewWebhookEndpoint"];
+            };
+        };
+        responses: {
+            /** @description The endpoint with its secret, which is shown this once */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11",
+                     *       "url": "https://app.example.com/webhooks",
+                     *       "events": [
+                     *         "session.started",
+                     *         "session.ended"
+                     *       ],
+                     *       "description": "Billing",
+                     *       "enabled": true,
+                     *       "old_secret_until": null,
+                     *       "created_at": "2026-01-01T10:00:00.000Z",
+                     *       "updated_at": "2026-01-01T10:00:00.000Z",
+                     *       "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookEndpointWithSecret"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key was used for another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getWebhookEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The endpoint's id
+                 * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An endpoint */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11",
+                     *       "url": "https://app.example.com/webhooks",
+                     *       "events": [
+                     *         "session.started",
+                     *         "session.ended"
+                     *       ],
+                     *       "description": "Billing",
+                     *       "enabled": true,
+                     *       "old_secret_until": null,
+                     *       "created_at": "2026-01-01T10:00:00.000Z",
+                     *       "updated_at": "2026-01-01T10:00:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookEndpoint"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteWebhookEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The endpoint's id
+                 * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone, and with it its messages */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "deleted",
+                     *       "id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeletedWebhookEndpoint"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeWebhookEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The endpoint's id
+                 * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "enabled": false
+                 *     }
+                 */
+                "application/json": components["schemas"]["WebhookEndpointChange"];
+            };
+        };
+        responses: {
+            /** @description An endpoint */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11",
+                     *       "url": "https://app.example.com/webhooks",
+                     *       "events": [
+                     *         "session.started",
+                     *         "session.ended"
+                     *       ],
+                     *       "description": "Billing",
+                     *       "enabled": true,
+                     *       "old_secret_until": null,
+                     *       "created_at": "2026-01-01T10:00:00.000Z",
+                     *       "updated_at": "2026-01-01T10:00:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookEndpoint"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key was used for another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotateWebhookSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The endpoint's id
+                 * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The endpoint with its secret, which is shown this once */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11",
+                     *       "url": "https://app.example.com/webhooks",
+                     *       "events": [
+                     *         "session.started",
+                     *         "session.ended"
+                     *       ],
+                     *       "description": "Billing",
+                     *       "enabled": true,
+                     *       "old_secret_until": null,
+                     *       "created_at": "2026-01-01T10:00:00.000Z",
+                     *       "updated_at": "2026-01-01T10:00:00.000Z",
+                     *       "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookEndpointWithSecret"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listWebhookDeliveries: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only in this state
+                 * @example pending
+                 */
+                state?: "pending" | "delivered" | "dead";
+                /** @description Deliveries per page, 1 to 100 */
+                limit?: string;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The endpoint's id
+                 * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Messages to the endpoint, newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "deliveries": [
+                     *         {
+                     *           "id": "42",
+                     *           "message_id": "evt_1207",
+                     *           "session_id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11",
+                     *           "type": "session.ended",
+                     *           "at": "2026-01-01T10:12:30.000Z",
+                     *           "state": "dead",
+                     *           "attempts": 13,
+                     *           "attempted_at": "2026-01-02T10:12:31.000Z",
+                     *           "next_attempt_at": null,
+                     *           "status": 500,
+                     *           "error": "REFUSED"
+                     *         }
+                     *       ],
+                     *       "next_cursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookDeliveries"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryWebhookDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The endpoint's id
+                 * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+                 */
+                id: string;
+                /**
+                 * @description The delivery's id
+                 * @example 42
+                 */
+                delivery_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A message to the endpoint */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "42",
+                     *       "message_id": "evt_1207",
+                     *       "session_id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11",
+                     *       "type": "session.ended",
+                     *       "at": "2026-01-01T10:12:30.000Z",
+                     *       "state": "dead",
+                     *       "attempts": 13,
+                     *       "attempted_at": "2026-01-02T10:12:31.000Z",
+                     *       "next_attempt_at": null,
+                     *       "status": 500,
+                     *       "error": "REFUSED"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookDelivery"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The first request with this key is still running, or its session has ended */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

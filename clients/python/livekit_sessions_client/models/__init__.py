@@ -9,17 +9,24 @@ from .counselor_categories import CounselorCategories
 from .counselor_category import CounselorCategory
 from .counselor_category_change import CounselorCategoryChange
 from .counselor_category_entry import CounselorCategoryEntry
+from .deleted_webhook_endpoint import DeletedWebhookEndpoint
+from .deleted_webhook_endpoint_status import DeletedWebhookEndpointStatus
 from .ended_session import EndedSession
 from .ended_session_status import EndedSessionStatus
 from .ended_video_session import EndedVideoSession
 from .ended_video_session_status import EndedVideoSessionStatus
 from .ended_voice_session import EndedVoiceSession
 from .ended_voice_session_status import EndedVoiceSessionStatus
+from .erased_user import ErasedUser
+from .erased_user_status import ErasedUserStatus
 from .issued_token import IssuedToken
 from .list_counselor_categories_all import ListCounselorCategoriesAll
 from .list_sessions_mode import ListSessionsMode
 from .list_sessions_state import ListSessionsState
+from .list_webhook_deliveries_state import ListWebhookDeliveriesState
 from .new_counselor_category import NewCounselorCategory
+from .new_webhook_endpoint import NewWebhookEndpoint
+from .new_webhook_endpoint_events_item import NewWebhookEndpointEventsItem
 from .overview import Overview
 from .overview_agent_ms import OverviewAgentMs
 from .overview_agents import OverviewAgents
@@ -54,11 +61,34 @@ from .token_request_room_config_agents_item import TokenRequestRoomConfigAgentsI
 from .token_request_room_config_agents_item_agent_name import (
     TokenRequestRoomConfigAgentsItemAgentName,
 )
+from .user_export import UserExport
+from .user_export_acts_item import UserExportActsItem
+from .user_export_events_item import UserExportEventsItem
+from .user_export_messages_item import UserExportMessagesItem
+from .user_export_sessions_item import UserExportSessionsItem
 from .video_session_request import VideoSessionRequest
 from .video_session_status import VideoSessionStatus
 from .voice_session_request import VoiceSessionRequest
 from .voice_session_request_agent_type import VoiceSessionRequestAgentType
 from .voice_session_status import VoiceSessionStatus
+from .webhook_deliveries import WebhookDeliveries
+from .webhook_delivery import WebhookDelivery
+from .webhook_delivery_entry import WebhookDeliveryEntry
+from .webhook_delivery_entry_state import WebhookDeliveryEntryState
+from .webhook_delivery_entry_type import WebhookDeliveryEntryType
+from .webhook_delivery_state import WebhookDeliveryState
+from .webhook_delivery_type import WebhookDeliveryType
+from .webhook_endpoint import WebhookEndpoint
+from .webhook_endpoint_change import WebhookEndpointChange
+from .webhook_endpoint_change_events_item import WebhookEndpointChangeEventsItem
+from .webhook_endpoint_entry import WebhookEndpointEntry
+from .webhook_endpoint_entry_events_item import WebhookEndpointEntryEventsItem
+from .webhook_endpoint_events_item import WebhookEndpointEventsItem
+from .webhook_endpoint_with_secret import WebhookEndpointWithSecret
+from .webhook_endpoint_with_secret_events_item import (
+    WebhookEndpointWithSecretEventsItem,
+)
+from .webhook_endpoints import WebhookEndpoints
 
 __all__ = (
     "ActiveVideoSession",
@@ -70,17 +100,24 @@ __all__ = (
     "CounselorCategory",
     "CounselorCategoryChange",
     "CounselorCategoryEntry",
+    "DeletedWebhookEndpoint",
+    "DeletedWebhookEndpointStatus",
     "EndedSession",
     "EndedSessionStatus",
     "EndedVideoSession",
     "EndedVideoSessionStatus",
     "EndedVoiceSession",
     "EndedVoiceSessionStatus",
+    "ErasedUser",
+    "ErasedUserStatus",
     "IssuedToken",
     "ListCounselorCategoriesAll",
     "ListSessionsMode",
     "ListSessionsState",
+    "ListWebhookDeliveriesState",
     "NewCounselorCategory",
+    "NewWebhookEndpoint",
+    "NewWebhookEndpointEventsItem",
     "Overview",
     "OverviewAgentMs",
     "OverviewAgents",
@@ -113,9 +150,30 @@ __all__ = (
     "TokenRequestRoomConfig",
     "TokenRequestRoomConfigAgentsItem",
     "TokenRequestRoomConfigAgentsItemAgentName",
+    "UserExport",
+    "UserExportActsItem",
+    "UserExportEventsItem",
+    "UserExportMessagesItem",
+    "UserExportSessionsItem",
     "VideoSessionRequest",
     "VideoSessionStatus",
     "VoiceSessionRequest",
     "VoiceSessionRequestAgentType",
     "VoiceSessionStatus",
+    "WebhookDeliveries",
+    "WebhookDelivery",
+    "WebhookDeliveryEntry",
+    "WebhookDeliveryEntryState",
+    "WebhookDeliveryEntryType",
+    "WebhookDeliveryState",
+    "WebhookDeliveryType",
+    "WebhookEndpoint",
+    "WebhookEndpointChange",
+    "WebhookEndpointChangeEventsItem",
+    "WebhookEndpointEntry",
+    "WebhookEndpointEntryEventsItem",
+    "WebhookEndpointEventsItem",
+    "WebhookEndpointWithSecret",
+    "WebhookEndpointWithSecretEventsItem",
+    "WebhookEndpoints",
 )

@@ -10,11 +10,17 @@ class SessionEventType(StrEnum):
     AGENT_LEFT = "agent.left"
     CATEGORY_CHANGED = "category.changed"
     CATEGORY_CREATED = "category.created"
+    DELIVERY_RETRIED = "delivery.retried"
+    ENDPOINT_CHANGED = "endpoint.changed"
+    ENDPOINT_CREATED = "endpoint.created"
+    ENDPOINT_DELETED = "endpoint.deleted"
+    ENDPOINT_SECRET_ROTATED = "endpoint.secret_rotated"
     PARTICIPANT_JOINED = "participant.joined"
     PARTICIPANT_LEFT = "participant.left"
     SESSION_ENDED = "session.ended"
     SESSION_STARTED = "session.started"
     TOKEN_ISSUED = "token.issued"
+    USER_ERASED = "user.erased"
 
     def __str__(self) -> str:
         return str(self.value)

@@ -1,0 +1,11 @@
+from enum import StrEnum
+
+
+class WebhookEndpointWithSecretEventsItem(StrEnum):
+    AGENT_FAILED = "agent.failed"
+    AGENT_JOINED = "agent.joined"
+    SESSION_ENDED = "session.ended"
+    SESSION_STARTED = "session.started"
+
+    def __str__(self) -> str:
+        return str(self.value)
