@@ -7,6 +7,7 @@ import type { FastifyInstance } from 'fastify'
 import swaggerUi from '@fastify/swagger-ui'
 import type { OpenAPIV3_1 as OpenAPI } from 'openapi-types'
 import fp from 'fastify-plugin'
+import { messageTypes, type MessageType } from '../src/sessions/vocabulary.ts'
 
 interface Body { required: boolean, content: Record<string, { schema: { required?: string[] } }> }
 
@@ -39,6 +40,7 @@ export default fp(async (app) => {
       }
       const schemas = (openapiObject.components ??= {}).schemas ??= {}
       openapiObject.paths = nameSchemas(openapiObject.paths, schemas as Record<string, unknown>) as OpenAPI.PathsObject
+      openapiObject.webhooks = Object.fromEntries(messageTypes.map((type) => [type, { post: webhook(type) } as OpenAPI.PathItemObject]))
       return openapiObject
     },
     refResolver: { buildLocalReference: (json, _baseUri, _fragment, i) => String(json.$id ?? `def-${i}`) }
@@ -55,6 +57,46 @@ export default fp(async (app) => {
     })
   })
 }, { name: 'swagger', decorators: { fastify: ['config'] } })
+
+const summaries: Record<MessageType, string> = {
+  'session.started': 'The room is there and its token given out',
+  'session.ended': 'A session is over',
+  'agent.joined': 'An agent came',
+  'agent.failed': 'Agents were sent for as often as may be, and none came'
+}
+const header = (name: string, description: string) => ({ name, in: 'header' as const, required: true, description, schema: { type: 'string' as const } })
+
+/** A message to the app's backend (docs/webhooks.md): what the service sends, where the rest of the document is what it is sent. */
+function webhook (type: MessageType): OpenAPI.OperationObject {
+  return {
+    summary: summaries[type],
+    description: 'Posted to each endpoint that wants it, in the form of Standard Webhooks: at least once, those of a session in their order.',
+    tags: ['webhook-endpoints'],
+    security: [],
+    parameters: [
+      header('webhook-id', 'The same for every attempt: tells repetitions'),
+      header('webhook-timestamp', 'When it was signed, seconds since 1970'),
+      header('webhook-signature', 'v1,<base64>, one for each secret that is valid, with a blank between')
+    ],
+    requestBody: {
+      required: true,
+      content: {
+        'application/json': {
+          schema: {
+            type: 'object',
+            required: ['type', 'timestamp', 'data'],
+            properties: {
+              type: { type: 'string', enum: [type] },
+              timestamp: { type: 'string', format: 'date-time', description: 'When it happened' },
+              data: { $ref: '#/components/schemas/Session' }
+            }
+          }
+        }
+      }
+    },
+    responses: { '2XX': { description: 'Taken; anything else is tried again' } }
+  }
+}
 
 const types: Record<string, string> = { '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.html': 'text/html; charset=utf-8', '.png': 'image/png', '.svg': 'image/svg+xml' }
 

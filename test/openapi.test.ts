@@ -34,6 +34,14 @@ t.test('every operation has an id, a summary, a description, a tag and documente
   }
 })
 
+t.test('what the app\'s backend is told is in it, too', async (t) => {
+  t.same(Object.keys(document.webhooks), ['session.started', 'session.ended', 'agent.joined', 'agent.failed'])
+  for (const [type, { post }] of Object.entries<any>(document.webhooks)) {
+    t.match(post, { summary: /\w/, requestBody: { content: { 'application/json': { schema: { properties: { type: { enum: [type] }, data: { $ref: '#/components/schemas/Session' } } } } } } })
+  }
+  t.ok(document.components.schemas.Session)
+})
+
 t.test('bearer tokens are declared, and operators\' routes are not in it', async (t) => {
   t.same(document.security, [{ bearer: [] }])
   t.match(document.components.securitySchemes.bearer, { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' })
