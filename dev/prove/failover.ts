@@ -84,6 +84,8 @@ async function stage () {
     RATE_LIMIT_PER_MINUTE: '0',
     START_LIMIT_PER_MINUTE: '0',
     MAX_SESSIONS_PER_USER: '1000',
+    DEPARTURE_TIMEOUT: '5', // so that a room without its user is soon closed
+    RECONCILE_INTERVAL: '5',
     LOG_LEVEL: 'warn'
   })
   const services: Service[] = [await serve(ports[0]!), await serve(ports[1]!)]
