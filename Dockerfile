@@ -11,6 +11,15 @@ COPY plugins plugins
 COPY routes routes
 RUN npm run build
 
+FROM node:24.21.0-bookworm-slim AS web
+WORKDIR /app/web
+COPY web/package.json web/package-lock.json ./
+RUN npm ci --ignore-scripts
+COPY web/talk.html web/console.html web/vite.config.ts ./
+COPY web/public public
+COPY web/src src
+RUN npm run build
+
 FROM node:24.21.0-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
@@ -21,6 +30,8 @@ WORKDIR /app
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
+# The pages, for WEB_UI=on.
+COPY --from=web /app/web/dist web/dist
 COPY package.json LICENSE ./
 # The image's user node, by number: Kubernetes' runAsNonRoot asks for one.
 USER 1000
