@@ -12,7 +12,7 @@ t.test('pages of the configured origins may call, and see what they need', async
   t.match(response.headers, {
     'access-control-allow-origin': 'https://app.example.com',
     'access-control-allow-methods': 'GET, HEAD, POST, PATCH, DELETE',
-    'access-control-allow-headers': 'Authorization, Content-Type, Idempotency-Key, X-Request-Id',
+    'access-control-allow-headers': 'Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id',
     'access-control-max-age': '600',
     vary: 'Origin'
   })
