@@ -128,11 +128,14 @@ export function useConversation (api: Api, token: string) {
     remember(undefined)
     setPlace(undefined)
     setPhase('choosing')
-    await session.end()
-    if (!found) return
-    const params = { path: { room_name: found.room_name } }
+    if (!found) return session.end()
+    // First, and also when the page is closed meanwhile: what was ended is over.
+    const how = { params: { path: { room_name: found.room_name } }, keepalive: true }
     try {
-      await (found.mode === 'voice' ? answer(api.DELETE('/api/v1/voice-sessions/{room_name}', { params })) : answer(api.DELETE('/api/v1/video/{room_name}', { params })))
+      await Promise.all([
+        found.mode === 'voice' ? answer(api.DELETE('/api/v1/voice-sessions/{room_name}', how)) : answer(api.DELETE('/api/v1/video/{room_name}', how)),
+        session.end()
+      ])
     } catch (error) {
       if (!(error instanceof Refused && GONE.has(error.status))) setProblem(problemOf(error))
     }
