@@ -5,7 +5,7 @@ import { ParticipantInfo_Kind as Kind } from '@livekit/protocol'
 import { AgentDispatchClient, RoomServiceClient, ServerError } from 'livekit-server-sdk'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Rooms } from '../../src/sessions/rooms.ts'
-import { isOutage, NO_TIME_LEFT, statusOf, toLiveKitError } from './errors.ts'
+import { isOutage, NO_TIME_LEFT, statusOf, toLiveKitError, type LiveKitError } from './errors.ts'
 import { toParticipant } from './participants.ts'
 import { createTokens } from './tokens.ts'
 import { createTransport, through, type Rpc } from './transport.ts'
@@ -14,6 +14,8 @@ import { createTransport, through, type Rpc } from './transport.ts'
 const CALL_LIMIT = 3000
 /** The same where another node can be asked in its place, ms. */
 const NODE_LIMIT = 1500
+/** The same for DeleteRoom: only after 3 s LiveKit says that the node of a room does not answer. */
+const DELETE_LIMIT = 3200
 /** A call with less than this left is not begun, ms. */
 const LEAST_TIME = 20
 
@@ -69,7 +71,7 @@ export function createLiveKit ({ urls, apiKey, apiSecret, metrics, onRepeat }: L
    * One call: within its time, behind the breaker, counted, its error translated. Repeated once if `repeatable`; of several nodes on the next one,
    * up to twice round, and one that never was sent also when it is not.
    */
-  async function call<Answer> (method: string, deadline: number, repeatable: boolean, send: (left: number) => Promise<Answer>): Promise<Answer> {
+  async function call<Answer> (method: string, deadline: number, repeatable: boolean, send: (left: number) => Promise<Answer>, longest = CALL_LIMIT): Promise<Answer> {
     const stop = seconds.startTimer({ method })
     const attempt = (limit: number) => {
       const left = Math.min(limit, deadline - performance.now())
@@ -81,7 +83,7 @@ export function createLiveKit ({ urls, apiKey, apiSecret, metrics, onRepeat }: L
         let doubtful: unknown // of an attempt that LiveKit may have carried out
         for (let n = 1; ; n++) {
           try {
-            return await attempt(n === 1 && repeatable && several ? NODE_LIMIT : CALL_LIMIT)
+            return await attempt(n === 1 && repeatable && several ? NODE_LIMIT : longest)
           } catch (error) {
             const failure = toLiveKitError(error, method)
             const again = repeatable ? worthRepeating(error) : several && failure.outcome === 'not_sent'
@@ -106,9 +108,27 @@ export function createLiveKit ({ urls, apiKey, apiSecret, metrics, onRepeat }: L
 
   /** The same through a typed client of the SDK. */
   function rpc<Client extends RoomServiceClient | AgentDispatchClient, Answer> (
-    method: string, client: Client, deadline: number, repeatable: boolean, send: (client: Client) => Promise<Answer>
+    method: string, client: Client, deadline: number, repeatable: boolean, send: (client: Client) => Promise<Answer>, longest?: number
   ): Promise<Answer> {
-    return call(method, deadline, repeatable, (left) => send(transport ? through(client, transport.within(left) as Rpc) : client))
+    return call(method, deadline, repeatable, (left) => send(transport ? through(client, transport.within(left) as Rpc) : client), longest)
+  }
+
+  /**
+   * DeleteRoom, once more where no answer came or a 503: deletes of one room can collide. A room whose node has died is 503 for ever (of several
+   * nodes on one Redis, tried on 1.13.5): CreateRoom, which leaves a room that stands as it is, places it on a living one, where it can be deleted.
+   */
+  async function remove (name: string, deadline: number) {
+    const once = () => rpc('DeleteRoom', rooms, deadline, false, (client) => client.deleteRoom(name), DELETE_LIMIT)
+    const failed = await once().then(() => undefined, (error: LiveKitError) => error)
+    if (!failed) return
+    if (failed.liveKitStatus !== undefined && failed.liveKitStatus !== 503) throw failed
+    onRepeat?.('DeleteRoom', failed)
+    calls.inc({ method: 'DeleteRoom', outcome: 'repeated' })
+    const again = await once().then(() => undefined, (error: LiveKitError) => error)
+    if (!again) return
+    if (again.liveKitStatus !== 503 || failed.liveKitStatus !== 503) throw again
+    await rpc('CreateRoom', rooms, deadline, false, (client) => client.createRoom({ name, emptyTimeout: 1, departureTimeout: 1 }))
+    await once()
   }
 
   /** What whoever comes with a token for this room would meet at LiveKit's door; nothing is created by it (livekit.md section 4). */
@@ -146,11 +166,11 @@ export function createLiveKit ({ urls, apiKey, apiSecret, metrics, onRepeat }: L
       return { sid }
     },
 
-    /** Deletes the room; one that is not there is deleted. 503 is repeated once: deletes of one room can collide. */
-    async deleteRoom (name, deadline = anytime()) {
+    /** Deletes the room; one that is not there is deleted. */
+    async deleteRoom (name, deadline = anytime() + CALL_LIMIT) {
       if (isCloud) await revokeTokens(name, deadline)
       try {
-        await rpc('DeleteRoom', rooms, deadline, true, (client) => client.deleteRoom(name))
+        await remove(name, deadline)
       } catch (error) {
         if ((error as { liveKitStatus?: number }).liveKitStatus !== 404) throw error
       }

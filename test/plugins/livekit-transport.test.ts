@@ -5,6 +5,8 @@ import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import { AccessToken, TokenVerifier, TrackSource } from 'livekit-server-sdk'
 import t, { type Test } from 'tap'
+import { Registry } from 'prom-client'
+import { createLiveKit } from '../../plugins/livekit/client.ts'
 import { createTokens } from '../../plugins/livekit/tokens.ts'
 import { createTransport } from '../../plugins/livekit/transport.ts'
 
@@ -143,4 +145,41 @@ t.test('the service\'s own tokens', async (t) => {
     Date.now = () => now() + 301_000
     t.not(await authHeader({ roomList: true }), shared)
   })
+})
+
+/** A client of a LiveKit that answers DeleteRoom with these, one after the other, and everything else with an empty 200; and what it was asked. */
+async function deleting (t: Test, ...answers: Array<200 | 404 | 503>) {
+  const asked: string[] = []
+  const server = createServer((request, response) => {
+    const method = request.url!.split('/').pop()!
+    asked.push(method)
+    const status = method === 'DeleteRoom' ? answers.shift() ?? 503 : 200
+    response.writeHead(status, { 'content-type': 'application/json' }).end(status === 200 ? '{}' : JSON.stringify({ code: status === 404 ? 'not_found' : 'unavailable', msg: 'no' }))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const livekit = createLiveKit({ urls: [`ws://127.0.0.1:${(server.address() as AddressInfo).port}`], apiKey: 'key', apiSecret: 'a'.repeat(32), metrics: new Registry() })
+  t.teardown(async () => {
+    server.closeAllConnections()
+    server.close()
+    await livekit.close()
+  })
+  return { livekit, asked }
+}
+
+t.test('a room whose delete met another one is deleted', async (t) => {
+  const { livekit, asked } = await deleting(t, 503, 404)
+  await livekit.deleteRoom('room')
+  t.same(asked, ['DeleteRoom', 'DeleteRoom'])
+})
+
+t.test('a room whose node has died is placed on another one, and deleted there', async (t) => {
+  const { livekit, asked } = await deleting(t, 503, 503, 200)
+  await livekit.deleteRoom('room')
+  t.same(asked, ['DeleteRoom', 'DeleteRoom', 'CreateRoom', 'DeleteRoom'])
+})
+
+t.test('a LiveKit that cannot delete is asked no further', async (t) => {
+  const { livekit, asked } = await deleting(t)
+  await t.rejects(livekit.deleteRoom('room'), { code: 'LIVEKIT_FAILED', liveKitStatus: 503 })
+  t.same(asked, ['DeleteRoom', 'DeleteRoom', 'CreateRoom', 'DeleteRoom'])
 })
