@@ -69,6 +69,7 @@ const header = (name: string, description: string) => ({ name, in: 'header' as c
 /** A message to the app's backend (docs/webhooks.md): what the service sends, where the rest of the document is what it is sent. */
 function webhook (type: MessageType): OpenAPI.OperationObject {
   return {
+    operationId: `on.${type}`.replace(/\.(\w)/g, (_dot, letter: string) => letter.toUpperCase()), // onSessionStarted
     summary: summaries[type],
     description: 'Posted to each endpoint that wants it, in the form of Standard Webhooks: at least once, those of a session in their order.',
     tags: ['webhook-endpoints'],

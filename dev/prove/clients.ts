@@ -1,25 +1,25 @@
-// `npm run prove:clients`: the API document, linted, and as two generators read it: a TypeScript and a Python client that really use the service.
+// `npm run prove:clients`: the API document, linted, and the SDKs in clients/ as an app gets them: packed, installed, and living a session's life on the real thing.
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
 import { buildApp } from '../../src/app.ts'
 import { startLiveKit } from '../livekit/livekit.ts'
 import { signUserToken } from '../demo/token.ts'
 
-const npmPackages = ['@redocly/cli@2.77.0', 'openapi-typescript@7.13.0', 'openapi-fetch@0.17.0', 'typescript@5.9.3', '@types/node@20.19.43']
-const pythonPackages = ['openapi-python-client==0.29.1']
+const npmPackages = ['@redocly/cli@2.77.0', 'typescript@5.9.3', '@types/node@20.19.43']
+const clients = fileURLToPath(new URL('../../clients/', import.meta.url))
 
 /** The life of a session, typed by the document alone. The one wrong line has to be wrong for the compiler, too. */
 const typescriptProgram = `
 import assert from 'node:assert/strict'
-import createClient from 'openapi-fetch'
-import type { paths } from '../schema.js'
+import { createSessionsClient } from 'livekit-sessions-client'
 
 const { ADDRESS, TOKEN } = process.env
-const api = createClient<paths>({ baseUrl: ADDRESS!, headers: { authorization: \`Bearer \${TOKEN}\` } })
+const api = createSessionsClient({ url: ADDRESS!, token: () => TOKEN! })
 
 const start = { body: { agent_type: 'diet' }, params: { header: { 'idempotency-key': 'typescript-1' } } } as const
 const started = await api.POST('/api/v1/voice-sessions/start', start)
@@ -53,11 +53,11 @@ const pythonProgram = `
 import importlib, os, pkgutil
 from datetime import datetime, timezone
 from typing import get_args, get_type_hints
-import client
-from client.api.voice_sessions import end_voice_session, get_voice_session_status, list_active_voice_sessions, start_voice_session
-from client.models import Problem
+import livekit_sessions_client as client
+from livekit_sessions_client.api.voice_sessions import end_voice_session, get_voice_session_status, list_active_voice_sessions, start_voice_session
+from livekit_sessions_client.models import Problem
 
-modules = [module.name for module in pkgutil.walk_packages(client.__path__, "client.")]
+modules = [module.name for module in pkgutil.walk_packages(client.__path__, "livekit_sessions_client.")]
 for module in modules:
     importlib.import_module(module)
 
@@ -135,16 +135,16 @@ try {
   await writeFile(join(npm, 'program.ts'), typescriptProgram)
   await step('install the tools for TypeScript', npm, 'npm', ['install', '--no-audit', '--no-fund', '--no-save', ...npmPackages])
   await step('lint the document', npm, 'npx', ['--no-install', 'redocly', 'lint', 'openapi.json'])
-  await step('generate the TypeScript client', npm, 'npx', ['--no-install', 'openapi-typescript', 'openapi.json', '--output', 'schema.ts'])
+  await step('build the TypeScript package', join(clients, 'typescript'), 'npm', ['ci', '--no-audit', '--no-fund'])
+  const packed = await step('pack it', join(clients, 'typescript'), 'npm', ['pack', '--silent', '--pack-destination', npm])
+  await step('install it', npm, 'npm', ['install', '--no-audit', '--no-fund', '--no-save', ...npmPackages, join(npm, packed.split('\n').at(-1)!)])
   await step('compile it', npm, 'npx', ['--no-install', 'tsc', '--strict', '--noUncheckedIndexedAccess', '--target', 'es2022', '--module', 'nodenext', '--types', 'node', 'program.ts'])
   console.log(`      ${await step('start, watch and end a session with it', npm, 'node', ['program.js'], as('typescript'))}`)
 
   await mkdir(python)
-  await writeFile(join(python, 'openapi.json'), document)
   await writeFile(join(python, 'program.py'), pythonProgram)
   await step('make a Python environment', python, 'python3', ['-m', 'venv', 'venv'])
-  await step('install the tools for Python', python, 'pip', ['install', '--quiet', '--disable-pip-version-check', ...pythonPackages])
-  await step('generate the Python client', python, 'openapi-python-client', ['generate', '--path', 'openapi.json', '--meta', 'none', '--output-path', 'client', '--fail-on-warning'])
+  await step('build and install the Python package', python, 'pip', ['install', '--quiet', '--disable-pip-version-check', join(clients, 'python')])
   console.log(`      ${await step('import all of it; start, watch and end a session', python, 'python', ['program.py'], as('python'))}`)
 } catch (error) {
   console.error((error as Error).message)

@@ -563,44 +563,7 @@ export interface webhooks {
          * The room is there and its token given out
          * @description Posted to each endpoint that wants it, in the form of Standard Webhooks: at least once, those of a session in their order.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header: {
-                    /** @description The same for every attempt: tells repetitions */
-                    "webhook-id": string;
-                    /** @description When it was signed, seconds since 1970 */
-                    "webhook-timestamp": string;
-                    /** @description v1,<base64>, one for each secret that is valid, with a blank between */
-                    "webhook-signature": string;
-                };
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": {
-                        /** @enum {string} */
-                        type: "session.started";
-                        /**
-                         * Format: date-time
-                         * @description When it happened
-                         */
-                        timestamp: string;
-                        data: components["schemas"]["Session"];
-                    };
-                };
-            };
-            responses: {
-                /** @description Taken; anything else is tried again */
-                "2XX": {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-            };
-        };
+        post: operations["onSessionStarted"];
         delete?: never;
         options?: never;
         head?: never;
@@ -620,44 +583,7 @@ export interface webhooks {
          * A session is over
          * @description Posted to each endpoint that wants it, in the form of Standard Webhooks: at least once, those of a session in their order.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header: {
-                    /** @description The same for every attempt: tells repetitions */
-                    "webhook-id": string;
-                    /** @description When it was signed, seconds since 1970 */
-                    "webhook-timestamp": string;
-                    /** @description v1,<base64>, one for each secret that is valid, with a blank between */
-                    "webhook-signature": string;
-                };
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": {
-                        /** @enum {string} */
-                        type: "session.ended";
-                        /**
-                         * Format: date-time
-                         * @description When it happened
-                         */
-                        timestamp: string;
-                        data: components["schemas"]["Session"];
-                    };
-                };
-            };
-            responses: {
-                /** @description Taken; anything else is tried again */
-                "2XX": {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-            };
-        };
+        post: operations["onSessionEnded"];
         delete?: never;
         options?: never;
         head?: never;
@@ -677,44 +603,7 @@ export interface webhooks {
          * An agent came
          * @description Posted to each endpoint that wants it, in the form of Standard Webhooks: at least once, those of a session in their order.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header: {
-                    /** @description The same for every attempt: tells repetitions */
-                    "webhook-id": string;
-                    /** @description When it was signed, seconds since 1970 */
-                    "webhook-timestamp": string;
-                    /** @description v1,<base64>, one for each secret that is valid, with a blank between */
-                    "webhook-signature": string;
-                };
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": {
-                        /** @enum {string} */
-                        type: "agent.joined";
-                        /**
-                         * Format: date-time
-                         * @description When it happened
-                         */
-                        timestamp: string;
-                        data: components["schemas"]["Session"];
-                    };
-                };
-            };
-            responses: {
-                /** @description Taken; anything else is tried again */
-                "2XX": {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-            };
-        };
+        post: operations["onAgentJoined"];
         delete?: never;
         options?: never;
         head?: never;
@@ -734,44 +623,7 @@ export interface webhooks {
          * Agents were sent for as often as may be, and none came
          * @description Posted to each endpoint that wants it, in the form of Standard Webhooks: at least once, those of a session in their order.
          */
-        post: {
-            parameters: {
-                query?: never;
-                header: {
-                    /** @description The same for every attempt: tells repetitions */
-                    "webhook-id": string;
-                    /** @description When it was signed, seconds since 1970 */
-                    "webhook-timestamp": string;
-                    /** @description v1,<base64>, one for each secret that is valid, with a blank between */
-                    "webhook-signature": string;
-                };
-                path?: never;
-                cookie?: never;
-            };
-            requestBody: {
-                content: {
-                    "application/json": {
-                        /** @enum {string} */
-                        type: "agent.failed";
-                        /**
-                         * Format: date-time
-                         * @description When it happened
-                         */
-                        timestamp: string;
-                        data: components["schemas"]["Session"];
-                    };
-                };
-            };
-            responses: {
-                /** @description Taken; anything else is tried again */
-                "2XX": {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-            };
-        };
+        post: operations["onAgentFailed"];
         delete?: never;
         options?: never;
         head?: never;
@@ -5050,6 +4902,158 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
+            };
+        };
+    };
+    onSessionStarted: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: tells repetitions */
+                "webhook-id": string;
+                /** @description When it was signed, seconds since 1970 */
+                "webhook-timestamp": string;
+                /** @description v1,<base64>, one for each secret that is valid, with a blank between */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @enum {string} */
+                    type: "session.started";
+                    /**
+                     * Format: date-time
+                     * @description When it happened
+                     */
+                    timestamp: string;
+                    data: components["schemas"]["Session"];
+                };
+            };
+        };
+        responses: {
+            /** @description Taken; anything else is tried again */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionEnded: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: tells repetitions */
+                "webhook-id": string;
+                /** @description When it was signed, seconds since 1970 */
+                "webhook-timestamp": string;
+                /** @description v1,<base64>, one for each secret that is valid, with a blank between */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @enum {string} */
+                    type: "session.ended";
+                    /**
+                     * Format: date-time
+                     * @description When it happened
+                     */
+                    timestamp: string;
+                    data: components["schemas"]["Session"];
+                };
+            };
+        };
+        responses: {
+            /** @description Taken; anything else is tried again */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAgentJoined: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: tells repetitions */
+                "webhook-id": string;
+                /** @description When it was signed, seconds since 1970 */
+                "webhook-timestamp": string;
+                /** @description v1,<base64>, one for each secret that is valid, with a blank between */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @enum {string} */
+                    type: "agent.joined";
+                    /**
+                     * Format: date-time
+                     * @description When it happened
+                     */
+                    timestamp: string;
+                    data: components["schemas"]["Session"];
+                };
+            };
+        };
+        responses: {
+            /** @description Taken; anything else is tried again */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onAgentFailed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: tells repetitions */
+                "webhook-id": string;
+                /** @description When it was signed, seconds since 1970 */
+                "webhook-timestamp": string;
+                /** @description v1,<base64>, one for each secret that is valid, with a blank between */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @enum {string} */
+                    type: "agent.failed";
+                    /**
+                     * Format: date-time
+                     * @description When it happened
+                     */
+                    timestamp: string;
+                    data: components["schemas"]["Session"];
+                };
+            };
+        };
+        responses: {
+            /** @description Taken; anything else is tried again */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
