@@ -28,7 +28,8 @@ export async function runEcho ({ ctx, log }: Call): Promise<void> {
     if (!participant || !isUser(participant)) return
     sayBack(ctx, reader).catch((error) => log.warn({ error }, 'text not said back'))
   })
-  await ctx.room.localParticipant?.setAttributes({ ...ctx.room.localParticipant.attributes, 'lk.agent.state': 'listening' })
+  // Not waited for: LiveKit says nothing to it any more when the room closes meanwhile, and a job whose entry waits cannot end before 15 s.
+  ctx.room.localParticipant?.setAttributes({ ...ctx.room.localParticipant.attributes, 'lk.agent.state': 'listening' }).catch(() => {})
 
   const listen = (remote: RemoteTrack, participant: RemoteParticipant) => {
     if (remote.kind !== TrackKind.KIND_AUDIO || !isUser(participant)) return
