@@ -7,7 +7,8 @@ import { until } from './support/processes.ts'
 import { activeAgents, agentJoins, startSession, type Session } from './support/session.ts'
 import { startStage, type Stage } from './support/stage.ts'
 
-const SORRY = /sorry.*(again|a moment)/
+// What is heard is recognised, too, and "I am sorry" may become "I am story": the rest of the sentence is as telling.
+const SORRY = /(sorry|something went wrong).*(again|a moment)/
 
 let stage: Stage
 let parts: Record<'STT' | 'LLM' | 'TTS', FaultProxy>
