@@ -27,9 +27,9 @@ t.test('20 joins racing 20 ends leave no room', async (t) => {
     await new Promise((resolve) => { setTimeout(resolve, n * 8) })
     t.equal((await app.as('bert').end(room)).statusCode, 200)
   }))
-  // A revived room is not listed by LiveKit for up to 5 s: it has to be gone soon after it shows.
+  // A revived room is not listed by LiveKit for up to 5 s, and on a busy machine a join may arrive late: it has to be gone soon after it shows.
   await new Promise((resolve) => { setTimeout(resolve, 5500) })
-  await eventually(async () => (await rooms.listRooms()).filter((room) => room.name.includes('bert')).length === 0, 2500)
+  await eventually(async () => (await rooms.listRooms()).filter((room) => room.name.includes('bert')).length === 0, 10_000)
   t.match(await query('select distinct state from sessions where user_id = \'bert\''), [{ state: 'ended' }])
 })
 
