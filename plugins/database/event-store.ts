@@ -7,7 +7,7 @@ const countBy = (column: string, words: readonly string[]) => `json_build_object
 
 export function createEventStore ({ query }: Database): EventStore {
   return {
-    // A number is given before its transaction is over: only what no running transaction can still come before is shown (010.do.event-stream.sql).
+    // A number is given before its transaction is over: only what no running transaction can still come before is shown (009.do.event-stream.sql).
     after ({ sessionId, after = '0.0', limit }, deadline) {
       return query<PlacedEvent>(`
         select tx || '.' || id as place, session_id, user_id, at, type, actor, data from session_events

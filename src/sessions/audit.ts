@@ -2,7 +2,7 @@
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
 import { AdminOnly } from './errors.ts'
-import type { Session, SessionStore } from './store.ts'
+import type { Session, SessionEvent, SessionStore } from './store.ts'
 import type { EventType } from './vocabulary.ts'
 
 const HOUR = 3_600_000 // ms
@@ -45,6 +45,10 @@ export function createAudit ({ store, clock }: { store: Pick<SessionStore, 'note
       await denied(call, undefined, { operation })
       throw new AdminOnly()
     },
+
+    /** The line about what an administrator changes that is no session: its store writes it with the change. */
+    change: (call: Call, type: EventType, data: Record<string, unknown>): SessionEvent =>
+      ({ session_id: null, user_id: call.user.id, at: new Date(clock.now()), type, actor: `admin:${call.user.id}`, data }),
 
     /** An administrator looked at what is not one's own. */
     async read (call: Call, session: Session | undefined, data: Record<string, unknown>): Promise<void> {

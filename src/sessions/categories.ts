@@ -54,9 +54,6 @@ export function createCategories ({ categories, audit, clock }: CategoriesDepend
     return category
   }
 
-  const event = (call: Call, type: 'category.created' | 'category.changed', data: Record<string, unknown>): SessionEvent =>
-    ({ session_id: null, user_id: call.user.id, at: new Date(clock.now()), type, actor: `admin:${call.user.id}`, data })
-
   return {
     /** The enabled ones, as users see them; with `all`, for administrators, every one with its prompt. */
     async list (call: Call, all = false) {
@@ -77,13 +74,13 @@ export function createCategories ({ categories, audit, clock }: CategoriesDepend
       await audit.onlyAdmin(call, 'createCounselorCategory')
       const id = randomUUID()
       return categories.put({ id, name: wanted.name, description: wanted.description ?? '', system_prompt: wanted.system_prompt ?? null, enabled: wanted.enabled ?? true, at: new Date(clock.now()) },
-        event(call, 'category.created', { category: id, name: wanted.name }), call.deadline)
+        audit.change(call, 'category.created', { category: id, name: wanted.name }), call.deadline)
     },
 
     /** Changes what is given; enables and disables. Last write wins. */
     async change (call: Call, id: string, change: CategoryChange): Promise<Category> {
       await audit.onlyAdmin(call, 'changeCounselorCategory')
-      const category = await categories.change(id, change, event(call, 'category.changed', { category: id, changed: Object.keys(change) }), call.deadline)
+      const category = await categories.change(id, change, audit.change(call, 'category.changed', { category: id, changed: Object.keys(change) }), call.deadline)
       if (!category) throw new CategoryNotFound()
       remembered.delete(id)
       return category

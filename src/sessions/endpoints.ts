@@ -7,7 +7,7 @@ import { cursorOf, readCursor } from './cursor.ts'
 import { DeliveryNotDead, DeliveryNotFound, EndpointNotFound, EndpointRefused, TooManyEndpoints, withDetails } from './errors.ts'
 import type { Delivery, Endpoint } from './outbox.ts'
 import type { SessionEvent } from './store.ts'
-import type { DeliveryState, EventType, MessageType } from './vocabulary.ts'
+import type { DeliveryState, MessageType } from './vocabulary.ts'
 
 export interface EndpointWishes { url?: string, events?: MessageType[], description?: string, enabled?: boolean }
 
@@ -52,8 +52,6 @@ const DAY = 86_400_000 // ms
 
 export function createEndpoints ({ endpoints, audit, clock, refusal }: EndpointsDependencies) {
   const later = (ms: number) => new Date(clock.now() + ms)
-  const event = (call: Call, type: EventType, data: Record<string, unknown>): SessionEvent =>
-    ({ session_id: null, user_id: call.user.id, at: later(0), type, actor: `admin:${call.user.id}`, data })
 
   /** @throws EndpointRefused, naming the rule */
   function check (url: string | undefined) {
@@ -83,7 +81,7 @@ export function createEndpoints ({ endpoints, audit, clock, refusal }: Endpoints
       check(wishes.url)
       const id = randomUUID()
       const created = await endpoints.create({ id, url: wishes.url, events: wishes.events, description: wishes.description ?? '', enabled: wishes.enabled ?? true, secret: newSecret(), created_at: later(0) }, MOST,
-        event(call, 'endpoint.created', { endpoint: id }), call.deadline)
+        audit.change(call, 'endpoint.created', { endpoint: id }), call.deadline)
       if (!created) throw withDetails(new TooManyEndpoints(), { members: { limit: MOST } })
       return created
     },
@@ -92,18 +90,18 @@ export function createEndpoints ({ endpoints, audit, clock, refusal }: Endpoints
     async change (call: Call, id: string, wishes: EndpointWishes) {
       await audit.onlyAdmin(call, 'changeWebhookEndpoint')
       check(wishes.url)
-      return withoutSecret(found(await endpoints.change(id, wishes, event(call, 'endpoint.changed', { endpoint: id, changed: Object.keys(wishes) }), call.deadline)))
+      return withoutSecret(found(await endpoints.change(id, wishes, audit.change(call, 'endpoint.changed', { endpoint: id, changed: Object.keys(wishes) }), call.deadline)))
     },
 
     /** A new secret, shown this once; for a day the old one signs as well, so that receivers can change over. */
     async rotate (call: Call, id: string): Promise<Endpoint> {
       await audit.onlyAdmin(call, 'rotateWebhookSecret')
-      return found(await endpoints.rotate(id, newSecret(), later(DAY), event(call, 'endpoint.secret_rotated', { endpoint: id }), call.deadline))
+      return found(await endpoints.rotate(id, newSecret(), later(DAY), audit.change(call, 'endpoint.secret_rotated', { endpoint: id }), call.deadline))
     },
 
     async remove (call: Call, id: string) {
       await audit.onlyAdmin(call, 'deleteWebhookEndpoint')
-      found(await endpoints.remove(id, event(call, 'endpoint.deleted', { endpoint: id }), call.deadline))
+      found(await endpoints.remove(id, audit.change(call, 'endpoint.deleted', { endpoint: id }), call.deadline))
       return { status: 'deleted' as const, id }
     },
 
@@ -120,7 +118,7 @@ export function createEndpoints ({ endpoints, audit, clock, refusal }: Endpoints
     /** Sends what was given up again, for another day. @throws DeliveryNotFound, DeliveryNotDead */
     async retry (call: Call, id: string, deliveryId: string): Promise<DeliveryEntry> {
       await audit.onlyAdmin(call, 'retryWebhookDelivery')
-      const revived = await endpoints.revive(id, deliveryId, later(DAY), event(call, 'delivery.retried', { endpoint: id, delivery: deliveryId }), call.deadline)
+      const revived = await endpoints.revive(id, deliveryId, later(DAY), audit.change(call, 'delivery.retried', { endpoint: id, delivery: deliveryId }), call.deadline)
       if (revived) return revived
       throw await endpoints.hasDelivery(id, deliveryId, call.deadline) ? new DeliveryNotDead() : new DeliveryNotFound()
     }

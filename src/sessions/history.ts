@@ -2,8 +2,8 @@
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import { cursorOf, readCursor } from './cursor.ts'
-import { AdminOnly, BadCursor, NotYourSession, SessionNotFound } from './errors.ts'
-import type { Lifecycle } from './lifecycle.ts'
+import { BadCursor, NotYourSession, SessionNotFound } from './errors.ts'
+import { endBy, type Lifecycle } from './lifecycle.ts'
 import { toRecord } from './record.ts'
 import type { Session, SessionStore } from './store.ts'
 import type { ModeName, State } from './vocabulary.ts'
@@ -34,10 +34,7 @@ export function createHistory ({ store, lifecycle, audit }: HistoryDependencies)
      */
     async list (call: Call, query: HistoryQuery) {
       const limit = Number(query.limit ?? 20)
-      if (query.user_id !== undefined && query.user_id !== call.user.id && !call.user.admin) {
-        await audit.denied(call, undefined, { operation: 'listSessions' })
-        throw new AdminOnly()
-      }
+      if (query.user_id !== undefined && query.user_id !== call.user.id) await audit.onlyAdmin(call, 'listSessions')
       if (call.user.admin && query.user_id !== call.user.id) await audit.read(call, undefined, { operation: 'listSessions', ...(query.user_id && { user: query.user_id }) })
       const sessions = await store.history({
         userId: query.user_id ?? (call.user.admin ? undefined : call.user.id),
@@ -68,8 +65,7 @@ export function createHistory ({ store, lifecycle, audit }: HistoryDependencies)
     async end (call: Call, id: string) {
       const session = await find(call, id, 'endSession')
       if (session.state === 'ended') throw new SessionNotFound()
-      const isOwner = session.user_id === call.user.id
-      await lifecycle.close(session, { reason: isOwner ? 'user' : 'admin', by: `${isOwner ? 'user' : 'admin'}:${call.user.id}` }, call.deadline)
+      await lifecycle.close(session, endBy(call, session), call.deadline)
       call.log.info({ roomName: session.room_name, userId: session.user_id, by: call.user.id }, 'session ended by its id')
       return { status: 'ended' as const, id }
     }

@@ -1,4 +1,5 @@
 // What LiveKit's events and the end of a session do to it: close what somebody ends, bury what is gone, hear what LiveKit tells.
+import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { roomLimits } from './modes.ts'
@@ -175,6 +176,12 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
 /** Until when a token of this session, or one refreshed up to `now`, could still open a server that lets it in (D1). */
 export function watchUntil (session: Pick<Session, 'expires_at'>, now: Date): Date {
   return new Date(Math.max(session.expires_at.getTime() + 60_000, now.getTime() + REFRESHED_TOKEN_LIFE))
+}
+
+/** Why a session is over that this caller ends, and by whom: its user, or an administrator. */
+export function endBy ({ user }: Pick<Call, 'user'>, session: Pick<Session, 'user_id'>): { reason: EndReason, by: string } {
+  const role = session.user_id === user.id ? 'user' : 'admin'
+  return { reason: role, by: `${role}:${user.id}` }
 }
 
 /** The next look at the room of a session that has ended; undefined when all have been. */

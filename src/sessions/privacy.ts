@@ -3,8 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
-import { AdminOnly } from './errors.ts'
-import type { Lifecycle } from './lifecycle.ts'
+import { endBy, type Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { toRecord } from './record.ts'
 import type { Session, SessionEvent } from './store.ts'
@@ -35,9 +34,7 @@ const BATCH = 500
 export function createPrivacy ({ store, lifecycle, audit, clock, log }: PrivacyDependencies) {
   /** @throws AdminOnly when it is about somebody else; that is on record */
   async function mayFor (call: Call, userId: string, operation: string): Promise<void> {
-    if (call.user.id === userId || call.user.admin) return
-    await audit.denied(call, undefined, { operation })
-    throw new AdminOnly()
+    if (call.user.id !== userId) await audit.onlyAdmin(call, operation)
   }
 
   async function erase (userId: string, before: Date): Promise<boolean> {
@@ -81,7 +78,7 @@ export function createPrivacy ({ store, lifecycle, audit, clock, log }: PrivacyD
       await mayFor(call, userId, 'eraseUserData')
       const isOwn = call.user.id === userId
       for (const session of await store.openOf(userId, call.deadline)) {
-        await lifecycle.close(session, { reason: isOwn ? 'user' : 'admin', by: `${isOwn ? 'user' : 'admin'}:${call.user.id}` }, call.deadline)
+        await lifecycle.close(session, endBy(call, session), call.deadline)
       }
       const before = new Date(clock.now())
       // Who asks whether somebody was deleted has the id, and can find the line by it; the line alone names nobody.

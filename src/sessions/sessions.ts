@@ -6,7 +6,7 @@ import type { Call } from './caller.ts'
 import type { Category } from './categories.ts'
 import type { Clock } from './clock.ts'
 import { AgentDidNotCome, EndedWhileStarting, KeyReused, NotYourSession, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, withDetails } from './errors.ts'
-import type { Lifecycle } from './lifecycle.ts'
+import { endBy, type Lifecycle } from './lifecycle.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { jobMetadata, roomLimits, type Mode } from './modes.ts'
 import { present, statusOf } from './presence.ts'
@@ -90,7 +90,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
     /** Ends the session (A5). One whose end is under way counts as ended; one whose end was given up is ended again. */
     async end (call: Call, modeName: ModeName, roomName: string) {
       const session = await own(call, modeName, roomName, ['starting', 'live', 'ending'])
-      await lifecycle.close(session, { reason: 'user', by: `user:${call.user.id}` }, call.deadline)
+      await lifecycle.close(session, endBy(call, session), call.deadline)
       call.log.info({ roomName, userId: call.user.id }, `${modeName} session ended`)
       return { status: 'ended' as const, room_name: roomName }
     },

@@ -2,7 +2,7 @@
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
-import { AdminOnly, BadEventId, retryAfter, TooManyStreams } from './errors.ts'
+import { BadEventId, retryAfter, TooManyStreams } from './errors.ts'
 import type { Counts, EventStore, Place, PlacedEvent } from './event-store.ts'
 import type { History } from './history.ts'
 import type { Log } from './log.ts'
@@ -122,14 +122,14 @@ export function createStreams ({ events, find, audit, clock, log, isDraining }: 
      * @throws AdminOnly, BadEventId, TooManyStreams
      */
     async ofAll (call: Call, signal: AbortSignal, lastEventId?: string) {
-      await adminOnly(call, 'streamEvents')
+      await audit.onlyAdmin(call, 'streamEvents')
       await audit.read(call, undefined, { operation: 'streamEvents' })
       return (await open(call, signal, lastEventId)).stream
     },
 
     /** The sessions in numbers, those of the last hour and what goes on; 2 s old at most. @throws AdminOnly */
     async overview (call: Call) {
-      await adminOnly(call, 'getOverview')
+      await audit.onlyAdmin(call, 'getOverview')
       if (!counted || clock.elapsed() - counted.at > FRESH) {
         const counts = events.counts(new Date(clock.now() - HOUR))
         counted = { at: clock.elapsed(), counts }
@@ -142,12 +142,6 @@ export function createStreams ({ events, find, audit, clock, log, isDraining }: 
       stopped = true
       for (const { wake } of listeners) wake()
     }
-  }
-
-  async function adminOnly (call: Call, operation: string): Promise<void> {
-    if (call.user.admin) return
-    await audit.denied(call, undefined, { operation })
-    throw new AdminOnly()
   }
 }
 
