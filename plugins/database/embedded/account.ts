@@ -53,6 +53,11 @@ export async function canEnter (account: Account, folder: string): Promise<boole
   return !account.other || run(account, '/bin/sh', ['-c', 'cd "$0"', folder]).then(() => true, () => false)
 }
 
+/** Whether something has this name, be it a link that leads nowhere. */
+export async function exists (path: string): Promise<boolean> {
+  return lstat(path).then(() => true, () => false)
+}
+
 /** A folder that nobody but the account and root can enter. */
 export async function makeFolder (account: Account, folder: string): Promise<void> {
   await mkdir(folder, { mode: 0o700 })

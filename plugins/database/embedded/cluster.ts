@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, readlink, realpath, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
-import { canEnter, isOurs, makeFolder } from './account.ts'
+import { canEnter, exists, isOurs, makeFolder } from './account.ts'
 import { copyFirstRelease, hasFirstRelease } from './first-release.ts'
 import type { Programs } from './programs.ts'
 import { systemFolder } from './system-folder.ts'
@@ -89,8 +89,4 @@ async function fill (draft: string, dataDir: string, programs: Programs): Promis
   }
   // Nobody comes in as the superuser, who has no line here.
   await writeFile(join(data, 'pg_hba.conf'), 'local sessions service scram-sha-256\n', { flush: true })
-}
-
-async function exists (path: string): Promise<boolean> {
-  return lstat(path).then(() => true, () => false)
 }

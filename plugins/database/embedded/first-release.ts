@@ -1,11 +1,11 @@
 // The database that release 0.1.0 left in DATA_DIR, copied into a cluster as it is now: its owner was the superuser, and listened on a port.
-import { lstat, readFile, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { run } from './account.ts'
+import { exists, run } from './account.ts'
 import type { Programs } from './programs.ts'
 
 export async function hasFirstRelease (dataDir: string): Promise<boolean> {
-  return lstat(join(dataDir, 'postgres', 'PG_VERSION')).then(() => true, () => false)
+  return exists(join(dataDir, 'postgres', 'PG_VERSION'))
 }
 
 // The superuser has its own name back, which a session that is its own cannot do, and `service` is made anew.

