@@ -2,11 +2,12 @@
 import { defineAgent, type JobContext } from '@livekit/agents'
 import { enterRoom, type Call } from './call.ts'
 import { loadConfig, type Config } from './config.ts'
-import { createLogger, withoutTokens } from './log.ts'
+import { createLogger } from './log.ts'
 import { readMetadata } from './metadata.ts'
 import { report } from './reports.ts'
 import { createRoomApi, removeAvatar } from './rooms.ts'
 import type { CallTrace } from './tracing.ts'
+import { withoutTokens } from './without-tokens.ts'
 
 /** Each agent is loaded only in the processes that serve it: an echo needs neither models nor MCP in its memory. */
 async function loadAgent (config: Config): Promise<(call: Call) => Promise<void>> {

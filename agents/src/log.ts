@@ -1,6 +1,7 @@
 // The one logger of a process: JSON lines by pino, which also replaces the framework's own so that speech and prompts stay out of the log.
 import { initializeLogger } from '@livekit/agents'
 import pino, { type LogFn, type Logger } from 'pino'
+import { withoutTokens } from './without-tokens.ts'
 
 /** Where @livekit/agents keeps its process-wide logger (log_core.ts there); it has no public setter. */
 const FRAMEWORK_LOGGER = Symbol.for('@livekit/agents:logger')
@@ -31,11 +32,6 @@ export function reasonOf (error: unknown): string {
   // The code of a DOMException is a number of old.
   if (error instanceof DOMException) return error.name
   return code ? String(code) : error.constructor.name
-}
-
-/** A 401 of LiveKit repeats the token that it refused. */
-export function withoutTokens (text: string): string {
-  return text.replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '[token]')
 }
 
 function asError (value: unknown): unknown {

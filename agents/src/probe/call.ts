@@ -5,6 +5,7 @@ import {
 } from '@livekit/rtc-node'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { levelOf } from '../audio.ts'
+import { withoutTokens } from '../without-tokens.ts'
 import { SAMPLE_RATE, sample } from './sample.ts'
 import type { Outcome, Step } from './steps.ts'
 
@@ -149,5 +150,5 @@ async function within<T> (limit: number, work: Promise<T>): Promise<T> {
 function reasonOf (error: unknown): string {
   const { message, cause } = error as Error
   const { code } = (cause ?? {}) as { code?: string }
-  return `${message}${code ? ` (${code})` : ''}`.replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '[token]').slice(0, 300)
+  return withoutTokens(`${message}${code ? ` (${code})` : ''}`).slice(0, 300)
 }
