@@ -1,13 +1,15 @@
 // `npm run bench`: how fast the service is, at what cost, and how that grows; each figure beside what LiveKit alone gives in the same run.
 import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { Registry } from 'prom-client'
 import { Pool } from 'undici'
 import { signUserToken } from '../dev/demo/token.ts'
+import { median } from '../dev/prove/figures.ts'
+import { childrenOf, cpuOf } from '../dev/prove/processes.ts'
 import { benchParts } from './parts.ts'
 import { createLiveKit } from '../plugins/livekit/client.ts'
 import { openDatabase } from '../plugins/database/query.ts'
@@ -31,27 +33,12 @@ export interface Figure { perSecond: number, p50: number, p99: number, cpu: Reco
 export interface Row { operation: string, sessions: number, inFlight: number, service: Figure, livekit: Figure }
 export interface Results { version: string, cores: number, rows: Row[], lone: Array<{ operation: string, request: number, roundTrips: number }> }
 
-const median = (numbers: number[]) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!
-
 if (values.compare) compare(process.argv.slice(2).filter((argument) => argument.endsWith('.json')))
 else await main()
 
-/** CPU time of a process and those it started, microseconds; 0 where there is no /proc. */
-function cpuOf (pids: number[]): number {
-  let ticks = 0
-  for (const pid of pids) {
-    try {
-      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
-      ticks += Number(fields[11]) + Number(fields[12])
-    } catch {} // it has ended
-  }
-  return ticks * 10_000
-}
-
-function childrenOf (pid: number): number[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((child) => {
-    try { return Number(readFileSync(`/proc/${child}/stat`, 'utf8').split(') ')[1]!.split(' ')[1]) === pid } catch { return false }
-  })
+/** CPU time of these processes, microseconds. */
+function spentBy (pids: number[]): number {
+  return pids.reduce((sum, pid) => sum + cpuOf(pid), 0) * 1000
 }
 
 async function main () {
@@ -78,7 +65,7 @@ async function main () {
   /** Calls as fast as `width` callers can, one after the other each; ends early when `call` says that there is nothing left. */
   async function measure (call: (n: number) => Promise<unknown> | undefined, width: number): Promise<Figure & { calls: number }> {
     const pids = { service: [service.pid], livekit: [server.pid], postgres: postgresPid ? [postgresPid, ...childrenOf(postgresPid)] : [] }
-    const before = { service: cpuOf(pids.service), livekit: cpuOf(pids.livekit), postgres: cpuOf(pids.postgres) }
+    const before = { service: spentBy(pids.service), livekit: spentBy(pids.livekit), postgres: spentBy(pids.postgres) }
     const times: number[] = []
     const began = performance.now()
     const end = began + seconds * 1000
@@ -94,7 +81,7 @@ async function main () {
     }))
     const took = performance.now() - began
     times.sort((a, b) => a - b)
-    const cpu = (name: keyof typeof pids) => Math.round((cpuOf(pids[name]) - before[name]) / times.length)
+    const cpu = (name: keyof typeof pids) => Math.round((spentBy(pids[name]) - before[name]) / times.length)
     return { calls: times.length, perSecond: times.length / took * 1000, p50: times[Math.floor(times.length / 2)]!, p99: times[Math.floor(times.length * 0.99)]!, cpu: { service: cpu('service'), livekit: cpu('livekit'), postgres: cpu('postgres') } }
   }
 
@@ -237,9 +224,9 @@ async function main () {
       return { cpu: (busy.cpu - idle.cpu / idle.ms * busy.ms) / LIVES }
     }
     const spent = async (work: () => Promise<unknown>) => {
-      const [cpu, at] = [cpuOf([server.pid]), performance.now()]
+      const [cpu, at] = [spentBy([server.pid]), performance.now()]
       await work()
-      return { cpu: cpuOf([server.pid]) - cpu, ms: performance.now() - at }
+      return { cpu: spentBy([server.pid]) - cpu, ms: performance.now() - at }
     }
     const names: string[] = []
     const bare = await cost(async (n) => { names[n] = `life-${count++}`; await livekit.createRoom(room(names[n]!)) }, async (n) => { await livekit.deleteRoom(names[n]!) })

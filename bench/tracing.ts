@@ -1,12 +1,13 @@
 // `npm run bench:tracing`: what tracing costs the service, off, at a tenth and of everything; with --before CHECKOUT beside another version of it.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Pool } from 'undici'
 import { startCollector } from '../dev/observe/otlp.ts'
 import { signUserToken } from '../dev/demo/token.ts'
+import { median } from '../dev/prove/figures.ts'
+import { cpuOf } from '../dev/prove/processes.ts'
 import { benchParts } from './parts.ts'
 
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '7' }, cycles: { type: 'string', default: '150' }, before: { type: 'string' } }, allowPositionals: true })
@@ -57,7 +58,7 @@ async function main () {
         }
       }))
       if (round < 0) continue // to warm up
-      cpu.push((cpuOf(parts.service.pid) - before) / times.length)
+      cpu.push((cpuOf(parts.service.pid) - before) * 1000 / times.length)
       ms.push(median(times))
     }
   }
@@ -72,14 +73,4 @@ async function main () {
   for (const { parts } of all) await parts.stop()
   collector.kill()
   process.exit(0)
-}
-
-/** CPU time of a process so far, microseconds. */
-function cpuOf (pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * 10_000
-}
-
-function median (numbers: number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!
 }

@@ -3,7 +3,8 @@ import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { parse } from 'yaml'
-import { find, run } from '../dev/observe/promtool.ts'
+import { find } from '../dev/find.ts'
+import { run } from '../dev/observe/promtool.ts'
 import { appFor, databaseFor, environment, livekitFor } from './helper.ts'
 
 const folder = new URL('../deploy/prometheus/', import.meta.url)

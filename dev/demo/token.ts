@@ -4,13 +4,15 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { findDemo } from './demo-file.ts'
 
+/** A part of a JWT as it is written (RFC 7515 section 3). */
+export const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
+
 /**
  * Signs a user's token with HS256, as an app's own sign-in would.
  * @param claims `sub` and whatever else; `iat` now and `exp` in `ttl` seconds are added
  */
 export function signUserToken (secret: string, claims: { sub: string } & Record<string, unknown>, ttl = 8 * 3600): string {
   const now = Math.floor(Date.now() / 1000)
-  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
   const signed = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ iat: now, exp: now + ttl, ...claims })}`
   return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`
 }

@@ -2,15 +2,16 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
-import { access, constants, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { get } from 'node:http'
 import { createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, promisify } from 'node:util'
+import { find, isExecutable } from '../find.ts'
 import { guard } from '../guard.ts'
 import { buildLiveKit, type Log } from './build-livekit.ts'
 
@@ -63,10 +64,8 @@ export async function findLiveKit ({ log = () => {} }: { log?: Log } = {}): Prom
   const named = process.env.LIVEKIT_SERVER_BIN
   if (named) return { binary: named, version: await versionOf(named), from: 'LIVEKIT_SERVER_BIN' }
 
-  for (const folder of (process.env.PATH ?? '').split(delimiter).filter(Boolean)) {
-    const binary = join(folder, 'livekit-server')
-    if (await isExecutable(binary)) return { binary, version: await versionOf(binary), from: 'PATH' }
-  }
+  const installed = await find('livekit-server')
+  if (installed) return { binary: installed, version: await versionOf(installed), from: 'PATH' }
 
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
   const binary = join(cache, 'livekit-sessions', `livekit-server-v${LIVEKIT_VERSION}`, 'server')
@@ -238,10 +237,6 @@ async function versionOf (binary: string): Promise<string> {
   } catch (error) {
     throw new Error(`The LiveKit server ${binary} does not run: ${(error as Error).message}`, { cause: error })
   }
-}
-
-async function isExecutable (path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(() => true, () => false)
 }
 
 function isSection (value: unknown): value is Record<string, unknown> {

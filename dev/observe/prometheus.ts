@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freeTcpPort } from '../livekit/livekit.ts'
-import { find } from './promtool.ts'
+import { find } from '../find.ts'
 
 const rules = fileURLToPath(new URL('../../deploy/prometheus/*.rules.yml', import.meta.url))
 

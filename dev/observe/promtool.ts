@@ -1,17 +1,6 @@
 // Prometheus' own checks (promtool), where Prometheus is installed.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { access, constants } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
-
-/** The path of a program on PATH; undefined when it is not installed. */
-export async function find (program: string): Promise<string | undefined> {
-  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
-    const path = join(folder, program)
-    if (await access(path, constants.X_OK).then(() => true, () => false)) return path
-  }
-  return undefined
-}
 
 /** Runs a program with `input` and resolves with its exit code and all that it printed. */
 export async function run (program: string, args: string[], { cwd, input = '' }: { cwd?: string, input?: string } = {}): Promise<{ code: number, printed: string }> {

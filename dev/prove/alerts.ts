@@ -4,18 +4,18 @@ import { once } from 'node:events'
 import { mkdtemp, readFile, rm, statfs, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { startEchoAgent } from '../demo/agents.ts'
-import { startFaultProxy } from '../faults/fault-proxy.ts'
+import { find } from '../find.ts'
 import { freeTcpPort } from '../livekit/livekit.ts'
 import { joinRoom } from '../livekit/participant.ts'
-import { find } from '../observe/promtool.ts'
 import { startPrometheus, type Targets } from '../observe/prometheus.ts'
 import { startPostgres } from '../postgres.ts'
-import { claim, closing, neighbourhood, prove, seconds, sleep, startDatabase, until } from './proof.ts'
+import { childrenOf } from './processes.ts'
+import { claim, closing, faultsBefore, neighbourhood, prove, seconds, sleep, startDatabase, until } from './proof.ts'
 
 const exec = promisify(execFile)
 const host = (url: string) => new URL(url).host
@@ -53,11 +53,8 @@ async function exporter (program: string, args: string[]) {
 
 /** Processes of this worker that wait for a call. */
 function idleProcesses (pid: number): number[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((child) => {
-    try {
-      const parent = Number(readFileSync(`/proc/${child}/stat`, 'utf8').split(') ')[1]!.split(' ')[1])
-      return parent === pid && readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('job_proc_lazy_main')
-    } catch { return false }
+  return childrenOf(pid).filter((child) => {
+    try { return readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('job_proc_lazy_main') } catch { return false }
   })
 }
 
@@ -91,11 +88,8 @@ await prove({
   },
 
   'PostgreSQL takes 150 ms for each statement: StartLatencyBudgetBurn': async () => {
-    const url = new URL(await startDatabase())
-    const proxy = await startFaultProxy({ target: { host: url.hostname, port: Number(url.port) } })
-    closing(() => proxy.stop())
-    url.port = String(proxy.port)
-    const { service, start } = await neighbourhood({ databaseUrl: url.href })
+    const proxy = await faultsBefore(await startDatabase())
+    const { service, start } = await neighbourhood({ databaseUrl: proxy.address })
     const { sees } = await watch({ sessions: { targets: [host(service.url)] } })
     await start('first')
     await sees('StartLatencyBudgetBurn', async () => {

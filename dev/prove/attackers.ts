@@ -2,10 +2,11 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import net from 'node:net'
 import { Pool } from 'undici'
-import { signUserToken } from '../demo/token.ts'
+import { encode, signUserToken } from '../demo/token.ts'
 import { claim, neighbourhood, prove, sleep } from './proof.ts'
+import { percentile } from './figures.ts'
 import { holdingOf } from './processes.ts'
-import { percentile, startTraffic, statuses } from './traffic.ts'
+import { startTraffic, statuses } from './traffic.ts'
 
 const FLOOD = 10_000 // ms
 const WIDTH = 50 // requests of the attacker in flight
@@ -52,7 +53,6 @@ function flood (url: string, make: (n: number) => Omit<Request, 'path'> & { path
   return async () => { over.abort(); await Promise.all(lanes); await pool.destroy(); return n }
 }
 
-const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
 const STATUS = '/api/v1/voice-sessions/active'
 
 await prove({

@@ -7,10 +7,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { encode } from '../demo/token.ts'
 import { freeTcpPort } from '../livekit/livekit.ts'
 import type { Fault, FaultProxy } from '../faults/fault-proxy.ts'
+import { percentile } from './figures.ts'
 import { claim, faultsBefore, neighbourhood, prove, seconds, sleep, until, type NeighbourhoodOptions } from './proof.ts'
-import { percentile, startTraffic, statuses, type TrafficOptions } from './traffic.ts'
+import { startTraffic, statuses, type TrafficOptions } from './traffic.ts'
 
 const USERS = 10
 const PAUSE = 100 // ms between two requests of a user: about 80 requests a second
@@ -102,7 +104,6 @@ await prove({
     const port = await freeTcpPort()
     await new Promise<void>((resolve) => { keys.listen(port, '127.0.0.1', resolve) })
     const proxy = await faultsBefore(`http://127.0.0.1:${port}`)
-    const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
     const sign = (user: string) => {
       const now = Math.floor(Date.now() / 1000)
       const signed = `${encode({ alg: 'ES256', kid: 'one' })}.${encode({ sub: user, iss: 'https://issuer.test', aud: 'sessions', iat: now, exp: now + 600 })}`

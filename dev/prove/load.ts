@@ -8,7 +8,7 @@ import { startEchoAgent } from '../demo/agents.ts'
 import { joinRoom } from '../livekit/participant.ts'
 import { claim, neighbourhood, prove, seconds, sleep, until } from './proof.ts'
 import { holdingOf, type Holding } from './processes.ts'
-import { percentile } from './traffic.ts'
+import { percentile } from './figures.ts'
 
 const LEVELS = [10, 50, 100, 500]
 const SECONDS = 20

@@ -5,14 +5,13 @@ import { migrate } from '../../plugins/database/migrate.ts'
 import { openDatabase } from '../../plugins/database/query.ts'
 import { createSessionStore } from '../../plugins/database/session-store.ts'
 import type { NewSession } from '../../src/sessions/store.ts'
+import { median } from './figures.ts'
 import { claim, prove, seconds, sleep, startDatabase } from './proof.ts'
 
 const ENDED = Number(process.env.ENDED ?? 1_000_000)
 const LIVE = Number(process.env.LIVE ?? 20_000)
 const EVENTS = Number(process.env.EVENTS ?? 10_000_000)
 const LIMIT = 5 // ms, at the median
-
-const median = (times: number[]) => [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)]!
 
 await prove({
   async 'a million sessions' () {

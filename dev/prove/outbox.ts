@@ -1,6 +1,7 @@
 // `npm run prove:outbox`: the service killed (-9) at each step from the change of a session to the word on its webhook, 10 times each, under load.
 // `npm run prove:outbox -- 3 receiver`: 3 times each at the points whose name has that word.
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { request } from 'undici'
 import { signUserToken } from '../demo/token.ts'
@@ -29,7 +30,6 @@ const points: Record<string, { fault: Fault, when: RegExp } | 'receiver' | 'any 
   'at any time': 'any time'
 }
 
-const sleep = (ms: number) => new Promise<void>((resolve) => { setTimeout(resolve, ms) })
 const postgres = await startPostgres()
 const livekit = await startLiveKit({ log: console.log })
 const secret = randomBytes(32).toString('hex')

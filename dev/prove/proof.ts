@@ -45,12 +45,13 @@ export async function startDatabase () {
   return postgres.url
 }
 
-/** A proxy that fails on demand in front of an address; ends with the part of the proof. */
+/** A proxy that fails on demand in front of a URL, whose own `address` leads through it; ends with the part of the proof. */
 export async function faultsBefore (address: string) {
-  const { hostname, port } = new URL(address)
-  const proxy = await startFaultProxy({ target: { host: hostname, port: Number(port) } })
+  const way = new URL(address)
+  const proxy = await startFaultProxy({ target: { host: way.hostname, port: Number(way.port) } })
   closers.unshift(() => proxy.stop())
-  return proxy
+  way.port = String(proxy.port)
+  return Object.assign(proxy, { address: way.href })
 }
 
 export interface NeighbourhoodOptions {
@@ -72,16 +73,14 @@ export async function neighbourhood ({ env = {}, webhooks = true, livekit: optio
   closers.unshift(async () => { disposeParticipants(); await livekit.stop() })
   const database = databaseUrl ?? await startDatabase()
   const proxies = webhookProxy && { webhooks: webhookProxy, livekit: await faultsBefore(livekit.url), postgres: await faultsBefore(database) }
-  const databaseAddress = new URL(database)
-  if (proxies) databaseAddress.port = String(proxies.postgres.port)
   const secret = randomBytes(32).toString('hex')
   const service: Service = await startService({
     PORT: String(port),
-    LIVEKIT_URL: proxies ? `ws://127.0.0.1:${proxies.livekit.port}` : livekit.url,
+    LIVEKIT_URL: proxies?.livekit.address ?? livekit.url,
     LIVEKIT_API_KEY: livekit.apiKey,
     LIVEKIT_API_SECRET: livekit.apiSecret,
     JWT_SECRET: secret,
-    DATABASE_URL: databaseAddress.href,
+    DATABASE_URL: proxies?.postgres.address ?? database,
     RATE_LIMIT_PER_MINUTE: '0',
     START_LIMIT_PER_MINUTE: '0',
     MAX_SESSIONS_PER_USER: '1000',

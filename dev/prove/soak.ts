@@ -2,8 +2,9 @@
 // Growth is a slope with its error over the second half of the time: a figure, not an impression.
 import { parseArgs } from 'node:util'
 import { claim, neighbourhood, prove, sleep } from './proof.ts'
-import { holdingOf, slope } from './processes.ts'
-import { percentile, startTraffic, statuses } from './traffic.ts'
+import { percentile, slope } from './figures.ts'
+import { holdingOf } from './processes.ts'
+import { startTraffic, statuses } from './traffic.ts'
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '60' }, users: { type: 'string', default: '50' } }, allowPositionals: true })
 const MINUTES = Number(values.minutes)

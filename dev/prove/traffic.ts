@@ -97,8 +97,3 @@ export function statuses (samples: Sample[]): string {
   for (const { status } of samples) counts.set(status, (counts.get(status) ?? 0) + 1)
   return [...counts].sort(([a], [b]) => a - b).map(([status, count]) => `${status || 'none'}: ${count}`).join(', ') || 'none'
 }
-
-/** The value below which `share` of the numbers are; NaN of none. */
-export function percentile (numbers: number[], share: number): number {
-  return [...numbers].sort((a, b) => a - b)[Math.max(0, Math.ceil(numbers.length * share) - 1)] ?? NaN
-}

@@ -1,6 +1,5 @@
 // `npm run prove:video`: video starts with webhooks on and a worker that joins at once, also on a database that takes half a second a statement.
-import { startFaultProxy } from '../faults/fault-proxy.ts'
-import { claim, neighbourhood, prove, seconds, startDatabase } from './proof.ts'
+import { claim, faultsBefore, neighbourhood, prove, seconds, startDatabase } from './proof.ts'
 
 const STARTS = 100
 const AT_ONCE = 5
@@ -36,12 +35,9 @@ await prove({
     claim('median within 0.3 s of the agent\'s join', median <= 300, `${seconds(median)}, worst ${seconds(worst)}`)
   },
   async 'the same, and a database that takes 500 ms a statement' () {
-    const url = new URL(await startDatabase())
-    const proxy = await startFaultProxy({ target: { host: url.hostname, port: Number(url.port) } })
-    url.port = String(proxy.port)
+    const proxy = await faultsBefore(await startDatabase())
     await proxy.fault({ delay: 500 }, /^[PQ]/)
-    const { median, worst } = await starts(url.href)
+    const { median, worst } = await starts(proxy.address)
     claim('median within 0.3 s of the agent\'s join and the statement that comes after it', median <= 300 + 500 + 200, `${seconds(median)}, worst ${seconds(worst)}`)
-    await proxy.stop()
   }
 })
