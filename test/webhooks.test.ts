@@ -112,11 +112,23 @@ t.test('after an end that LiveKit confirmed there is one late look; a room that 
   await send(finished)
   t.same(await look(), { finished: true, s: 16 })
   await send({ ...started, id: 'EV_back' })
-  t.match(await look(), { finished: false, s: 0 })
+  t.match(await look(), { finished: true, s: 0 })
   await send({ ...finished, id: 'EV_again' })
   t.match(await look(), { s: 0 }, 'a look that is due is not put off')
   await send({ ...joined, id: 'EV_token' })
   t.match(await look(), { s: 0 })
+})
+
+t.test('a room that came back is looked for, although the word that the one before is finished comes after', async (t) => {
+  const room = await startedRoom('hal')
+  const { finished, started, joined } = story(room)
+  await app.as('hal').end(room.name)
+  await send({ ...started, id: 'EV_back_hal' })
+  await send({ ...joined, id: 'EV_in_hal' })
+  await query('update sessions set next_check_at = now() + interval \'1 second\' where id = $1', [room.id]) // as a look does that sees nothing yet
+  await send(finished)
+  const [row] = await query('select finished_at is not null as finished, revived_at is not null as revived, next_check_at < now() + interval \'2 seconds\' as soon from sessions where id = $1', [room.id])
+  t.same(row, { finished: true, revived: true, soon: true })
 })
 
 t.test('events and rooms that are not ours: 200, counted, nothing stored', async (t) => {

@@ -36,6 +36,9 @@ export interface InvariantsOptions {
 /** From this long on a call may have been given up, ms: a start that took longer may fail without any other trouble. */
 const PATIENCE = 1900
 
+/** Within this long a room is gone that LiveKit shows although its session is over, ms; clocks differ by up to 4 s. */
+const SOON = 15_000
+
 export class Broken extends Error {
   constructor (invariant: string, what: string) {
     super(`${invariant}: ${what}`)
@@ -152,6 +155,15 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         keys.add(key)
       }
       for (const [user, count] of counts) holds('no user has more than the limit', count <= limits.sessionsPerUser, () => `${user}: ${count}`)
+    },
+
+    /** While all is at rest since a time, with a look a second. */
+    soon (since: number) {
+      for (const [name, room] of world.rooms) {
+        const row = rows().find((row) => row.room_name === name)
+        const shown = Math.max(room.hiddenUntil, since)
+        holds('whoever is known to have come in after the end is soon out', row?.state !== 'ended' || !row.revived_at || now() - shown < SOON, () => `${show(row!)}: there for ${now() - shown} ms`)
+      }
     },
 
     /** When all is quiet. */

@@ -68,6 +68,7 @@ const meetings = {
     meeting([aStart('k1', diesAtWork, voice), aWait(14_000), comeBack], [aStart('k1', retryFails, voice), aStart('k1', healthy, voice), aWait(2500)]),
     meeting([aStart('k1', diesAtWork, voice), aWait(8000, 14_000), comeBack], [aStart('k1', healthy, voice), aStart('k1', retryFails, voice), aPass])),
   'an end while a start is at work': meeting([], [aStart(undefined, troubles(fc.constant(1), 'crash after', 'unanswered'), voice), anEnd, aPass]),
+  'a join that races the end': meeting([aStart(undefined, healthy, voice)], [joined, anEnd, aWait(12_000, 14_000)]),
   'starts that fail, up to the limit': meeting([], [aStart(undefined, unanswered), aStart(undefined, unanswered), aStart(undefined, unanswered)]),
   'an agent that is late, dies or comes twice': fc.oneof(
     meeting([workerGoes, aStart(undefined, healthy, voice), joined, workerComes, aWait(16_000)], [aPass, aPass, aWait(16_000, 31_000), aPass, anEnd]),
@@ -156,6 +157,16 @@ export const faults: Record<string, Fault> = {
       const { finishEnd, failStart } = sql
       sql.finishEnd = (id, checkNo, end) => finishEnd(id, checkNo, { ...end, next_check_at: null })
       sql.failStart = (id, checkNo, end) => failStart(id, checkNo, { ...end, next_check_at: null })
+    }
+  },
+  'the word that a room is finished hides that it came back': {
+    at: 'a join that races the end',
+    put: ({ sql }) => {
+      const { release } = sql
+      sql.release = (looks) => release(looks.map((look) => {
+        const row = sql.rows.get(look.id)
+        return row?.ended_at && row.finished_at ? { ...look, next_check_at: new Date(row.ended_at.getTime() + 40_000) } : look
+      }))
     }
   },
   'a second agent stays': {

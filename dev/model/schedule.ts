@@ -148,6 +148,10 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       await gate('its agent joins')
       join()
     },
+    onJoin: async (enter) => {
+      await gate('a user comes in')
+      enter()
+    },
     onMail: (event) => {
       if (phase === 'at rest') return
       world.mail.pop() // it is on its way
@@ -300,15 +304,18 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
 
   // Nobody fails any more, and time goes by: both processes are there (a new one for each that died).
   phase = 'at rest'
+  const restsSince = time.now()
   revive()
   world.setWorker(true)
-  for (let n = 0; n < 16; n++) {
-    time.advance(n % 2 === 0 ? 1100 : 15_100)
+  // Second by second at first, or what LiveKit hides for 5 s would never be hidden.
+  for (let n = 0; n < 32; n++) {
+    time.advance(n < 24 ? 1100 : 15_100)
     world.tick()
     await rulesOf(n % 2 as 0 | 1, 'quiet').reconcile()
     for (const event of world.mail.splice(0)) await rulesOf(0, 'quiet').lifecycle.apply(event)
     await rulesOf(n % 2 as 0 | 1, 'quiet').deliver()
     check()
+    if (n < 24) invariants.soon(restsSince)
   }
   await rulesOf(0, 'quiet').reconcile()
   await rulesOf(0, 'quiet').deliver()

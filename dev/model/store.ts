@@ -113,6 +113,7 @@ export function createStatements () {
         seen_sids: '',
         ended_at: null,
         finished_at: null,
+        revived_at: null,
         watch_until: null,
         check_no: 0,
         version: 0
@@ -169,7 +170,7 @@ export function createStatements () {
     finishEnd (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null, late: Date | null }) {
       const row = rows.get(id)
       if (!row || row.check_no !== checkNo || row.state !== 'ending') return undefined
-      const ended = set(row, { state: 'ended', ended_at: end.now, watch_until: end.watch_until, next_check_at: row.finished_at ? end.late : end.next_check_at, lease: -Infinity })
+      const ended = set(row, { state: 'ended', ended_at: end.now, watch_until: end.watch_until, next_check_at: row.finished_at && !row.revived_at ? end.late : end.next_check_at, lease: -Infinity })
       over(row)
       return ended
     },

@@ -3,7 +3,7 @@ import type { Clock } from '../../src/sessions/clock.ts'
 import type { LiveKitEvent, Participant, Rooms } from '../../src/sessions/rooms.ts'
 import type { Travel } from './store.ts'
 
-interface Room { sid: string, createdAt: number, emptyTimeout: number, departureTimeout: number, leftAt: number | undefined, participants: Map<string, Participant>, dispatches: Array<{ id: string, agents: string[] }> }
+interface Room { sid: string, createdAt: number, emptyTimeout: number, departureTimeout: number, leftAt: number | undefined, hiddenUntil: number, participants: Map<string, Participant>, dispatches: Array<{ id: string, agents: string[] }> }
 
 export interface WorldOptions {
   clock: Pick<Clock, 'now'>
@@ -13,14 +13,22 @@ export interface WorldOptions {
   onJob?: (join: () => void) => void
   /** Told of each webhook; they are in `mail` as well. */
   onMail?: (event: LiveKitEvent) => void
+  /** Whoever joins is on the way in from `enter`'s being handed over until it is called; in at once when not given. */
+  onJoin?: (enter: () => void) => void
   /** Told of each DeleteRoom that is carried out on a room that is there. */
   onDelete?: (roomName: string) => void
 }
 
+/** How long a join that LiveKit has begun may take, and how long a room that it brought back is neither listed nor deleted, ms (livekit.md). */
+const JOIN_LIMIT = 16_000
+const HIDDEN = 5000
+
 export type World = ReturnType<typeof createWorld>
 
-export function createWorld ({ clock, travel = async (_what, work) => work(), onJob = (join) => join(), onMail = () => {}, onDelete = () => {} }: WorldOptions) {
+export function createWorld ({ clock, travel = async (_what, work) => work(), onJob = (join) => join(), onMail = () => {}, onJoin = (enter) => enter(), onDelete = () => {} }: WorldOptions) {
   const rooms = new Map<string, Room>()
+  /** Rooms that LiveKit closed, not those it lost. */
+  const closed = new Set<Room>()
   /** Webhooks that LiveKit has sent and nobody has received yet. */
   const mail: LiveKitEvent[] = []
   let worker = true
@@ -50,12 +58,16 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
   function close (name: string, room: Room) {
     for (const participant of [...room.participants.values()]) go(name, room, participant, true)
     rooms.delete(name)
+    closed.add(room)
     tell('room_finished', name, room)
   }
 
   const of = (kind: string) => (room: Room) => [...room.participants.values()].filter((participant) => participant.kind === kind)
   const users = of('STANDARD')
   const agents = of('AGENT')
+
+  const isListed = (room: Room) => clock.now() >= room.hiddenUntil
+  const listed = (name: string) => { const room = rooms.get(name); return room && isListed(room) ? room : undefined }
 
   /** A dispatch with no worker is dropped without a word. The agent's room may be gone before it comes. */
   function dispatch (name: string, room: Room) {
@@ -71,7 +83,7 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
     createRoom: (spec, deadline) => travel('CreateRoom', () => {
       let room = rooms.get(spec.name)
       if (!room) {
-        room = { sid: `RM_${++count}`, createdAt: clock.now(), emptyTimeout: spec.emptyTimeout, departureTimeout: spec.departureTimeout, leftAt: undefined, participants: new Map(), dispatches: [] }
+        room = { sid: `RM_${++count}`, createdAt: clock.now(), emptyTimeout: spec.emptyTimeout, departureTimeout: spec.departureTimeout, leftAt: undefined, hiddenUntil: 0, participants: new Map(), dispatches: [] }
         rooms.set(spec.name, room)
         tell('room_started', spec.name, room)
         if (spec.agentName) dispatch(spec.name, room)
@@ -81,14 +93,14 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
     }, deadline),
     deleteRoom: (name, deadline) => travel('DeleteRoom', () => {
       const room = rooms.get(name)
-      if (!room) return
+      if (!room || !isListed(room)) return
       onDelete(name)
       close(name, room)
     }, deadline),
-    listParticipants: (name, deadline) => travel('ListParticipants', () => [...rooms.get(name)?.participants.values() ?? []], deadline),
+    listParticipants: (name, deadline) => travel('ListParticipants', () => [...listed(name)?.participants.values() ?? []], deadline),
     standing: (wanted, deadline) => wanted.length === 0
       ? Promise.resolve(new Set())
-      : travel('standing', () => new Set(wanted.filter(({ name, sid }) => rooms.has(name) && (sid === null || rooms.get(name)!.sid === sid)).map(({ name }) => name)), deadline),
+      : travel('standing', () => new Set(wanted.filter(({ name, sid }) => listed(name) && (sid === null || listed(name)!.sid === sid)).map(({ name }) => name)), deadline),
     createDispatch: (name, _agentName, _metadata, deadline) => travel('CreateDispatch', () => {
       const room = rooms.get(name)
       if (room) dispatch(name, room)
@@ -119,10 +131,20 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
     },
     /** Whether a worker was there all the time. */
     hasWorked: () => workedAlways,
-    /** A user comes in with the room's token, if the room is there (auto_create is off). */
+    /** A user comes in with the room's token, if the room is there (auto_create is off). A room that is deleted meanwhile comes back. */
     join (name: string, identity: string) {
       const room = rooms.get(name)
-      if (room) enter(name, room, identity, 'STANDARD')
+      if (!room) return
+      const begun = clock.now()
+      onJoin(() => {
+        let there = rooms.get(name)
+        if (!there && closed.has(room) && clock.now() < begun + JOIN_LIMIT) {
+          there = { ...room, createdAt: clock.now(), leftAt: undefined, hiddenUntil: clock.now() + HIDDEN, participants: new Map(), dispatches: [] }
+          rooms.set(name, there)
+          tell('room_started', name, there)
+        }
+        if (there) enter(name, there, identity, 'STANDARD')
+      })
     },
     leave (name: string) {
       const room = rooms.get(name)

@@ -140,7 +140,7 @@ export function createSessionStore ({ query }: Database): SessionStore {
 
     finishEnd: (id, checkNo, end, deadline) => one(`
       with ended as (
-        update sessions set state = 'ended', ended_at = $3, watch_until = $4, next_check_at = case when finished_at is null then $5::timestamptz else $6 end, lease_until = '-infinity'
+        update sessions set state = 'ended', ended_at = $3, watch_until = $4, next_check_at = case when finished_at is null or revived_at is not null then $5::timestamptz else $6 end, lease_until = '-infinity'
          where id = $1 and check_no = $2 and state = 'ending' returning *),
       ${endEvent}
       select * from ended`, [id, checkNo, end.now, end.watch_until, end.next_check_at, end.late], deadline),

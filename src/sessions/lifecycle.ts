@@ -19,10 +19,10 @@ const REFRESHED_TOKEN_LIFE = 11 * 60_000
  */
 const LOOKS_AFTER_END = [1000, 2000, 4000, 6000, 10_000, 16_000, 40_000]
 /**
- * And when LiveKit said itself that the room is finished, so its webhooks come: then one look, for the one that would have told of a
- * room that came back, should it be lost.
+ * And when LiveKit said itself that the room is finished, so its webhooks come: then these, for the one that would have told of a room
+ * that came back, should it be lost.
  */
-const LATE_LOOK = 16_000
+const LATE_LOOKS = [16_000, 40_000]
 
 const understood = new Set(['room_started', 'room_finished', 'participant_joined', 'participant_left'])
 
@@ -61,7 +61,7 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
         await store.release([{ id: ending.id, check_no: ending.check_no, next_check_at: later(1000) }]).then(wake, () => {})
         throw error
       }
-      const over = await store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending, now()), next_check_at: lookAfterEnd({ ended_at: now(), finished_at: null }, now())!, late: later(LATE_LOOK) }, deadline)
+      const over = await store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending, now()), next_check_at: later(LOOKS_AFTER_END[0]!), late: later(LATE_LOOKS[0]!) }, deadline)
       if (over) metrics.ended(over)
       return over
     },
@@ -72,7 +72,7 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
      * @returns the ended session; undefined when it is another's to decide on
      */
     async abandon (session: Pick<Session, 'id' | 'check_no' | 'expires_at'>, roomMayExist: boolean, deadline?: number): Promise<Session | undefined> {
-      const over = await store.failStart(session.id, session.check_no, { now: now(), watch_until: watchUntil(session, now()), next_check_at: roomMayExist ? lookAfterEnd({ ended_at: now(), finished_at: null }, now())! : null }, deadline)
+      const over = await store.failStart(session.id, session.check_no, { now: now(), watch_until: watchUntil(session, now()), next_check_at: roomMayExist ? later(LOOKS_AFTER_END[0]!) : null }, deadline)
       if (!over) return undefined
       metrics.ended(over)
       if (roomMayExist) await livekit.deleteRoom(over.room_name, deadline).catch(() => {})
@@ -107,18 +107,19 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
             const change = observe(current, stays, reportOf(event), now())
             const changed = { ...current, ...change.session }
             const look = nextLook(changed, stays, change.stays!, event)
-            const sooner = !look || (current.next_check_at && current.next_check_at <= look) ? undefined : current.state === 'ended' ? cameBack() : { next_check_at: look }
+            const pulled = look && !(current.next_check_at && current.next_check_at <= look) && { next_check_at: look }
+            const sooner = event.type === 'participant_joined' && isOver(current) ? cameBack(current) : pulled
             if (change.stays!.length === 0 && !sooner) return undefined // told before
             return { ...change, session: { ...change.session, ...sooner } }
           }
           case 'room_started':
             // A room of a session that is over: somebody came in with an old token (D1).
-            return current.state === 'ended' ? { session: cameBack() } : undefined
+            return isOver(current) ? { session: cameBack(current) } : undefined
           case 'room_finished':
             if (event.roomSid !== current.room_sid) return undefined
             if (current.state === 'live') return ended(current, whyGone(stays) ?? 'idle', 'livekit', event.id)
             if (current.finished_at) return undefined
-            return { session: { finished_at: event.at, ...(isToBeLookedAtLater(current) && { next_check_at: lookAfterEnd({ ended_at: current.ended_at!, finished_at: event.at }, now()) ?? null }) } }
+            return { session: { finished_at: event.at, ...(isToBeLookedAtLater(current) && { next_check_at: lookAfterEnd({ ...current, ended_at: current.ended_at!, finished_at: event.at }, now()) ?? null }) } }
           default:
             return undefined
         }
@@ -138,7 +139,6 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
    * whoever went with the room is told of by the end of the room. What comes as it should needs no look at all.
    */
   function nextLook (session: Session, known: Stay[], changed: Stay[], { type, participant }: LiveKitEvent): Date | undefined {
-    if (session.state === 'ended') return type === 'participant_joined' ? now() : undefined // with an old token (D1)
     if (session.state !== 'live') return undefined
     const isAgent = participant!.kind === 'AGENT'
     if (type === 'participant_left') return isAgent && !participant!.wentWithRoom ? now() : undefined
@@ -148,9 +148,16 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
     return agents === 0 && !isAgent && session.agent_state !== 'none' ? soonest(session) : undefined
   }
 
-  /** A room that came back after its end is looked at now, and again at all the times at which LiveKit may show it. */
-  function cameBack () {
-    return { next_check_at: now(), finished_at: null }
+  /**
+   * A room that came back after its end is looked at now, and again at all the times at which LiveKit may show it. It has the sid that it
+   * had, and this may be told before the word that the room is finished, which is about the room before: that word saves no look any more.
+   */
+  function cameBack ({ state }: Pick<Session, 'state'>) {
+    return { revived_at: now(), ...(state === 'ended' && { next_check_at: now() }) }
+  }
+
+  function isOver ({ state }: Pick<Session, 'state'>): boolean {
+    return state === 'ending' || state === 'ended'
   }
 
   /** Whether the usual looks after an end are still to come; one that was asked for is not put off. */
@@ -167,7 +174,7 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
     const at = now()
     const finished = livekitId ? at : null
     return {
-      session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, finished_at: finished, watch_until: watchUntil(session, at), next_check_at: lookAfterEnd({ ended_at: at, finished_at: finished }, at) ?? null },
+      session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, finished_at: finished, watch_until: watchUntil(session, at), next_check_at: lookAfterEnd({ ended_at: at, finished_at: finished, revived_at: null }, at) ?? null },
       events: [{ at, type: 'session.ended' as const, actor: by, data: { reason }, livekit_id: livekitId }]
     }
   }
@@ -185,10 +192,10 @@ export function endBy ({ user }: Pick<Call, 'user'>, session: Pick<Session, 'use
 }
 
 /** The next look at the room of a session that has ended; undefined when all have been. */
-export function lookAfterEnd ({ ended_at: endedAt, finished_at: finishedAt }: Pick<Session, 'finished_at'> & { ended_at: Date }, now: Date): Date | undefined {
-  const passed = now.getTime() - endedAt.getTime()
-  const next = (finishedAt ? [LATE_LOOK] : LOOKS_AFTER_END).find((ms) => ms > passed)
-  return next === undefined ? undefined : new Date(endedAt.getTime() + next)
+export function lookAfterEnd ({ ended_at: endedAt, finished_at: finishedAt, revived_at: revivedAt }: Pick<Session, 'finished_at' | 'revived_at'> & { ended_at: Date }, now: Date): Date | undefined {
+  const since = Math.max(endedAt.getTime(), revivedAt?.getTime() ?? 0)
+  const next = (finishedAt && !revivedAt ? LATE_LOOKS : LOOKS_AFTER_END).find((ms) => since + ms > now.getTime())
+  return next === undefined ? undefined : new Date(since + next)
 }
 
 export type Lifecycle = ReturnType<typeof createLifecycle>

@@ -140,7 +140,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
         await livekit.deleteRoom(session.room_name)
         correct(session.end_reason === 'start_failed' ? 'start_failed' : 'revived')
         // Whoever was let in got a refreshed token: watch on until that is dead too.
-        await store.change({ id: session.id, check_no: session.check_no }, () => ({ session: { watch_until: watchUntil(session, new Date(clock.now())) } }))
+        await store.change({ id: session.id, check_no: session.check_no }, () => ({ session: { watch_until: watchUntil(session, new Date(clock.now())), revived_at: new Date(clock.now()) } }))
         return release(session, later(SOON))
       }
       const watched = revives() && session.watch_until && session.watch_until.getTime() > clock.now()

@@ -32,6 +32,8 @@ export interface Session {
   ended_at: Date | null
   /** When LiveKit said that the room is finished. */
   finished_at: Date | null
+  /** When somebody came in, or was found to be in, after the end had begun. */
+  revived_at: Date | null
   watch_until: Date | null
   next_check_at: Date | null
   /** Fences the writes of a start, an end or a look: whoever takes the row over raises it, and what was begun before lands no more. */
@@ -115,7 +117,7 @@ export interface SessionStore {
   liveOf: (userId: string, mode: ModeName, deadline?: number) => Promise<Session[]>
   /** starting, live, or an ending that is abandoned or held by the look `holding` -> ending, under a lease until `lease_until`. */
   beginEnd: (id: string, end: { reason: EndReason, by: string, now: Date, lease_until: Date, holding?: number }, deadline?: number) => Promise<Session | undefined>
-  /** ending -> ended, if this is still the end that `beginEnd` began. The next look is `late` when LiveKit has said that the room is finished. */
+  /** ending -> ended, if this is still the end that `beginEnd` began. The next look is `late` when LiveKit has said that the room is finished and nobody came after. */
   finishEnd: (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null, late: Date | null }, deadline?: number) => Promise<Session | undefined>
   /**
    * Lets `decide` look at the session and its stays (the latest ones, and those of `sids`), and writes what it decides.

@@ -30,7 +30,7 @@ const checkNo = fc.nat(3)
 const end = fc.record({ now: at, watch_until: at, next_check_at: fc.option(at) })
 const stay = fc.record({ sid: fc.constantFrom('PA_1', 'PA_2'), identity: user, kind: fc.constantFrom('STANDARD', 'AGENT'), joined_at: fc.option(at), left_at: fc.option(at), left_told: fc.boolean(), with_room: fc.boolean(), hung_up: fc.boolean() })
 const change: fc.Arbitrary<Change | undefined> = fc.option(fc.record({
-  session: fc.record({ agent_state: fc.constantFrom('joined' as const, 'left' as const), next_check_at: at, finished_at: at, seen_sids: fc.constantFrom('', 'PA_1') }, { requiredKeys: [] }),
+  session: fc.record({ agent_state: fc.constantFrom('joined' as const, 'left' as const), next_check_at: at, finished_at: at, revived_at: at, seen_sids: fc.constantFrom('', 'PA_1') }, { requiredKeys: [] }),
   stays: fc.uniqueArray(stay, { maxLength: 2, selector: ({ sid }) => sid }),
   events: fc.array(fc.record({ at, type: fc.constant('agent.joined' as const), actor: fc.constant('livekit'), data: fc.constant({ identity: 'agent' }), livekit_id: fc.constantFrom(undefined, 'EV_1', 'EV_2') }), { maxLength: 2 })
 }, { requiredKeys: [] }), { nil: undefined })
