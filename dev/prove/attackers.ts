@@ -16,7 +16,7 @@ type Request = Parameters<Pool['request']>[0]
 
 /** Ten users live their lives while the attack goes on; claims what they notice and what is left of it. */
 async function attack (what: string, begin: (parts: Awaited<ReturnType<typeof neighbourhood>>) => Promise<() => Promise<number>> | (() => Promise<number>)) {
-  const parts = await neighbourhood({ built: true, env: { NODE_ENV: 'production', LOG_LEVEL: 'warn', RATE_LIMIT_PER_MINUTE: '6000', START_LIMIT_PER_MINUTE: '30', MAX_SESSIONS_PER_USER: '5', TRUST_PROXY: '127.0.0.1' } })
+  const parts = await neighbourhood({ built: true, env: { NODE_ENV: 'production', LOG_LEVEL: 'warn', RATE_LIMIT_PER_MINUTE: '300', START_LIMIT_PER_MINUTE: '30', MAX_SESSIONS_PER_USER: '5', TRUST_PROXY: '127.0.0.1' } })
   const { service, secret, query } = parts
   const rows = async () => (await query('select (select count(*)::int from sessions) as sessions, (select count(*)::int from session_events) as events'))[0] as { sessions: number, events: number }
   const users = startTraffic({ url: service.url, secret, users: 10, pause: 500 })

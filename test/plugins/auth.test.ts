@@ -257,6 +257,10 @@ t.test('an address that keeps failing is told to wait, and nobody else is', asyn
   t.match(lines, [{ level: 30, status: 429, code: 'RATE_LIMITED' }])
   t.equal(lines.length, 1)
 
+  const order: number[] = []
+  await Promise.all([bad, `Bearer ${hs256(claims())}`].map(async (token) => order.push((await from('203.0.113.1', token)).statusCode)))
+  t.strictSame(order, [200, 429], 'who is refused too often waits, and nobody for them')
+
   t.equal((await from('203.0.113.2', bad)).statusCode, 401, 'another address')
   t.equal((await from('203.0.113.1', `Bearer ${hs256(claims())}`)).statusCode, 200, 'a good token from the same address')
 })
