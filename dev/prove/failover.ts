@@ -2,7 +2,10 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { RoomServiceClient } from 'livekit-server-sdk'
 import pg from 'pg'
 import { signUserToken } from '../demo/token.ts'
@@ -47,8 +50,9 @@ async function startBalancer (ports: number[]) {
   return { url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => server.close() }
 }
 
-async function startRedis (port: number): Promise<ChildProcess> {
-  const redis = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: 'ignore' })
+/** @param folder where it keeps its data, as compose has it; none: it keeps nothing */
+async function startRedis (port: number, folder?: string): Promise<ChildProcess> {
+  const redis = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', ...(folder ? ['--appendonly', 'yes', '--dir', folder] : [])], { stdio: 'ignore' })
   await once(redis, 'spawn')
   if (await until(() => new Promise((resolve) => { connect(port, '127.0.0.1', function (this: Socket) { this.destroy(); resolve(true) }).once('error', () => resolve(false)) }), 5000) === Infinity) throw new Error('Redis does not start')
   return redis
@@ -56,7 +60,8 @@ async function startRedis (port: number): Promise<ChildProcess> {
 
 async function stage () {
   const redisPort = await freeTcpPort()
-  const state = { redis: await startRedis(redisPort) }
+  const redisData = closing(await mkdtemp(join(tmpdir(), 'failover-')), (folder) => rm(folder, { recursive: true, force: true }))
+  const state = { redis: await startRedis(redisPort, redisData) }
   closers.unshift(() => state.redis.kill('SIGKILL'))
   const ways = await Promise.all([0, 1].map(async () => closing(await startFaultProxy({ target: { host: '127.0.0.1', port: redisPort } }), (proxy) => proxy.stop())))
   const ports = [await freeTcpPort(), await freeTcpPort()]
@@ -108,6 +113,7 @@ async function stage () {
   return {
     state,
     redisPort,
+    redisData,
     ways,
     nodes,
     services,
@@ -120,7 +126,7 @@ async function stage () {
   }
 }
 
-interface Caller { room: string, lost: string, kill: () => Promise<void> }
+interface Caller { room: string, lost: string, killed: boolean, kill: () => Promise<void> }
 type Stage = Awaited<ReturnType<typeof stage>>
 const table: Array<Record<string, unknown>> = []
 
@@ -135,7 +141,7 @@ async function during (what: string, strike: (stage: Stage, callers: Caller[]) =
   const callers = await Promise.all(Array.from({ length: CALLERS }, async (_, n) => {
     const { body } = await call(`caller${n}`, 'POST', '/voice-sessions/start')
     const participant = await joinRoom({ url: edge.url, token: body.token, publish: true, killable: n < 2 })
-    const caller: Caller = { room: body.room_name, lost: '', kill: participant.kill }
+    const caller: Caller = { room: body.room_name, lost: '', killed: false, async kill () { caller.killed = true; await participant.kill() } }
     participant.disconnected.then((reason) => { caller.lost = reason })
     return caller
   }))
@@ -174,8 +180,13 @@ async function during (what: string, strike: (stage: Stage, callers: Caller[]) =
 
   for (const { room } of callers) await call(room.split('-')[2]!, 'DELETE', `/voice-sessions/${room}`)
   await until(async () => (await query('select 1 from sessions where state <> \'ended\'')).length === 0, settle)
-  await until(async () => (await Promise.all(rooms.map((one) => one.listRooms().then((list) => list.length, () => 0)))).every((count) => count === 0), settle)
-  const left = { rows: (await query('select 1 from sessions where state <> \'ended\'')).length, rooms: Math.max(...await Promise.all(rooms.map((one) => one.listRooms().then((list) => list.length, () => 0)))) }
+  const standing = async () => (await Promise.all(rooms.map((one) => one.listRooms().catch(() => [])))).flat()
+  await until(async () => (await standing()).length === 0, settle)
+  const inside = () => callers.filter(({ lost, killed }) => !lost && !killed).length
+  await until(() => inside() === 0, settle)
+  const list = await standing()
+  for (const { name, sid, numParticipants } of list) console.log('left:', name, sid, numParticipants, (await query(`select state, end_reason, now() - ended_at as ago, next_check_at, revived_at from sessions where room_name = '${name}'`))[0])
+  const left = { rows: (await query('select 1 from sessions where state <> \'ended\'')).length, rooms: new Set(list.map(({ name }) => name)).size, inside: inside() }
   table.push({
     killed: what,
     'starts failed': `${failed.length} (${[...new Set(failed.map(({ status }) => status))].join(', ') || 'none'})`,
@@ -185,7 +196,7 @@ async function during (what: string, strike: (stage: Stage, callers: Caller[]) =
     'calls that live': `${together} of ${CALLERS}`,
     ghosts,
     after: back === Infinity ? 'not all' : seconds(back + 8000),
-    left: `${left.rooms} rooms, ${left.rows} rows`
+    left: toldOf(left)
   })
   return { normal, together, thrownOut, ghosts, left }
 }
@@ -200,7 +211,9 @@ const part = (run: () => Promise<void>) => async () => {
   }
 }
 
-const nothingLeft = ({ left }: { left: { rooms: number, rows: number } }) => claim('nothing is left', left.rooms === 0 && left.rows === 0, `${left.rooms} rooms, ${left.rows} rows`)
+interface Left { rooms: number, rows: number, inside: number }
+const toldOf = ({ rooms, rows, inside }: Left) => `${rooms} rooms, ${rows} rows, ${inside} callers inside`
+const nothingLeft = ({ left }: { left: Left }) => claim('nothing is left', left.rooms === 0 && left.rows === 0 && left.inside === 0, toldOf(left))
 
 await prove({
   'the LiveKit node that the services ask is killed': part(async () => {
@@ -216,8 +229,15 @@ await prove({
     console.table(table)
   }),
   'Redis is killed, and back after 3 s': part(async () => {
-    const result = await during('Redis, for 3 s', async ({ state }) => { state.redis.kill('SIGKILL'); await sleep(3000) }, { restore: async ({ state, redisPort }) => { state.redis = await startRedis(redisPort) } })
+    const result = await during('Redis, for 3 s', async ({ state }) => { state.redis.kill('SIGKILL'); await sleep(3000) }, { restore: async ({ state, redisPort, redisData }) => { state.redis = await startRedis(redisPort, redisData) } })
+    claim('calls go on', result.together === CALLERS, `${result.together} of ${CALLERS}`)
     nothingLeft(result)
+    console.table(table)
+  }),
+  'Redis is killed, and back after 3 s with nothing in it': part(async () => {
+    // LiveKit does not know any more who is where: what people in its rooms notice is in the table, and nobody can put it right.
+    const { left } = await during('Redis, for 3 s, and forgets all', async ({ state }) => { state.redis.kill('SIGKILL'); await sleep(3000) }, { restore: async ({ state, redisPort }) => { state.redis = await startRedis(redisPort) } })
+    claim('no row is left', left.rows === 0, toldOf(left))
     console.table(table)
   }),
   'a service is killed': part(async () => {
@@ -239,8 +259,9 @@ await prove({
     console.table(table)
   }),
   'the LiveKit node that the services ask is cut off from Redis for 10 s': part(async () => {
-    const result = await during('way from a LiveKit node to Redis, 10 s', async ({ ways }) => { await ways[0]!.fault('halfOpen'); await sleep(10_000); await ways[0]!.fault() })
-    nothingLeft(result)
+    // A room of which each side made its own: whoever is on the side that Redis does not know of is not seen by anybody.
+    const { left } = await during('way from a LiveKit node to Redis, 10 s', async ({ ways }) => { await ways[0]!.fault('halfOpen'); await sleep(10_000); await ways[0]!.fault() })
+    claim('no room and no row is left', left.rooms === 0 && left.rows === 0, toldOf(left))
     console.table(table)
   })
 })

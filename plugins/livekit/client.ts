@@ -116,17 +116,19 @@ export function createLiveKit ({ urls, apiKey, apiSecret, metrics, onRepeat }: L
   /**
    * DeleteRoom, once more where no answer came or a 503: deletes of one room can collide. A room whose node has died is 503 for ever (of several
    * nodes on one Redis, tried on 1.13.5): CreateRoom, which leaves a room that stands as it is, places it on a living one, where it can be deleted.
+   * So it is with the 500 for a room that stands in a node while Redis has lost its data.
    */
   async function remove (name: string, deadline: number) {
     const once = () => rpc('DeleteRoom', rooms, deadline, false, (client) => client.deleteRoom(name), DELETE_LIMIT)
     const failed = await once().then(() => undefined, (error: LiveKitError) => error)
     if (!failed) return
-    if (failed.liveKitStatus !== undefined && failed.liveKitStatus !== 503) throw failed
+    const status = failed.liveKitStatus
+    if (status !== undefined && status !== 503 && status !== 500) throw failed
     onRepeat?.('DeleteRoom', failed)
     calls.inc({ method: 'DeleteRoom', outcome: 'repeated' })
     const again = await once().then(() => undefined, (error: LiveKitError) => error)
     if (!again) return
-    if (again.liveKitStatus !== 503 || failed.liveKitStatus !== 503) throw again
+    if (status === undefined || again.liveKitStatus !== status) throw again
     await rpc('CreateRoom', rooms, deadline, false, (client) => client.createRoom({ name, emptyTimeout: 1, departureTimeout: 1 }))
     await once()
   }

@@ -148,13 +148,13 @@ t.test('the service\'s own tokens', async (t) => {
 })
 
 /** A client of a LiveKit that answers DeleteRoom with these, one after the other, and everything else with an empty 200; and what it was asked. */
-async function deleting (t: Test, ...answers: Array<200 | 404 | 503>) {
+async function deleting (t: Test, ...answers: Array<200 | 404 | 500 | 503>) {
   const asked: string[] = []
   const server = createServer((request, response) => {
     const method = request.url!.split('/').pop()!
     asked.push(method)
     const status = method === 'DeleteRoom' ? answers.shift() ?? 503 : 200
-    response.writeHead(status, { 'content-type': 'application/json' }).end(status === 200 ? '{}' : JSON.stringify({ code: status === 404 ? 'not_found' : 'unavailable', msg: 'no' }))
+    response.writeHead(status, { 'content-type': 'application/json' }).end(status === 200 ? '{}' : JSON.stringify({ code: { 404: 'not_found', 500: 'internal', 503: 'unavailable' }[status], msg: 'no' }))
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const livekit = createLiveKit({ urls: [`ws://127.0.0.1:${(server.address() as AddressInfo).port}`], apiKey: 'key', apiSecret: 'a'.repeat(32), metrics: new Registry() })
@@ -174,6 +174,12 @@ t.test('a room whose delete met another one is deleted', async (t) => {
 
 t.test('a room whose node has died is placed on another one, and deleted there', async (t) => {
   const { livekit, asked } = await deleting(t, 503, 503, 200)
+  await livekit.deleteRoom('room')
+  t.same(asked, ['DeleteRoom', 'DeleteRoom', 'CreateRoom', 'DeleteRoom'])
+})
+
+t.test('a room that LiveKit has forgotten, its Redis being empty, is made known to it, and deleted', async (t) => {
+  const { livekit, asked } = await deleting(t, 500, 500, 200)
   await livekit.deleteRoom('room')
   t.same(asked, ['DeleteRoom', 'DeleteRoom', 'CreateRoom', 'DeleteRoom'])
 })
