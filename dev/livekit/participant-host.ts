@@ -1,11 +1,15 @@
 // The child process in which LiveKit's native client runs: it joins and leaves rooms as participant.ts orders.
 import { AudioFrame, AudioSource, AudioStream, DisconnectReason, dispose, LocalAudioTrack, LocalVideoTrack, type RemoteTrack, Room, RoomEvent, TrackKind, TrackPublishOptions, TrackSource, VideoBufferType, VideoFrame, VideoSource } from '@livekit/rtc-node'
 
+/** Words of a conversation, as an agent tells them to the room: what is said so far of a segment, by itself or by the user whose speech it hears. */
+export interface Caption { text: string, segment: string, final: boolean, speaker?: string }
+
 /** What the parent asks for; `id` is its number for one participant. */
 export type Order = { id: number } & (
   | { op: 'join', url: string, token: string, publish: boolean }
   | { op: 'attributes', attributes: Record<string, string> }
   | { op: 'video', source: 'camera' | 'screen_share' }
+  | { op: 'caption' } & Caption
   | { op: 'echo', beeps: number }
   | { op: 'leave' }
 )
@@ -21,6 +25,9 @@ export type News = { id: number } & (
 
 const RATE = 48_000
 const FRAME = RATE / 100 // samples in the 10 ms frames that WebRTC wants
+
+const [WIDTH, HEIGHT] = [320, 180]
+const FILM_EVERY = 100 // ms
 
 const rooms = new Map<number, Room>()
 
@@ -62,16 +69,27 @@ async function speak (room: Room): Promise<void> {
   play().catch(() => {}) // the room went away under it
 }
 
-/** Publishes one grey frame as a camera or a screen. LiveKit says nothing to who may not: no answer within 2 s is a no. */
+/** Publishes a picture that gets lighter and darker as a camera or a screen, until the room is left. LiveKit says nothing to who may not: no answer within 2 s is a no. */
 async function show (room: Room, source: 'camera' | 'screen_share'): Promise<void> {
-  const video = new VideoSource(16, 16)
+  const video = new VideoSource(WIDTH, HEIGHT)
   const track = LocalVideoTrack.createVideoTrack(source, video)
   const options = new TrackPublishOptions({ source: source === 'camera' ? TrackSource.SOURCE_CAMERA : TrackSource.SOURCE_SCREENSHARE })
   await Promise.race([
     room.localParticipant!.publishTrack(track, options),
     new Promise((_resolve, reject) => { setTimeout(reject, 2000, new Error('LiveKit did not take the track')) })
   ])
-  video.captureFrame(new VideoFrame(new Uint8Array(16 * 16 * 4).fill(128), 16, 16, VideoBufferType.RGBA))
+  const film = setInterval(() => {
+    if (!room.isConnected) return clearInterval(film)
+    video.captureFrame(new VideoFrame(new Uint8Array(WIDTH * HEIGHT * 4).fill(64 + Math.floor(Date.now() / 20) % 128), WIDTH, HEIGHT, VideoBufferType.RGBA))
+  }, FILM_EVERY)
+}
+
+/** Tells what was said, on the topic and with the attributes of LiveKit's agents (https://docs.livekit.io/agents/build/text/). */
+async function caption (room: Room, { text, segment, final, speaker }: Caption): Promise<void> {
+  const attributes = { 'lk.segment_id': segment, 'lk.transcription_final': String(final) }
+  const writer = await room.localParticipant!.streamText({ topic: 'lk.transcription', attributes, senderIdentity: speaker })
+  await writer.write(text)
+  await writer.close()
 }
 
 const BEEP_EVERY = 1000 // ms
@@ -136,6 +154,7 @@ async function obey (order: Order): Promise<void> {
     if (order.op === 'leave') await room?.disconnect()
     if (order.op === 'attributes') await room?.localParticipant!.setAttributes(order.attributes)
     if (order.op === 'video' && room) await show(room, order.source)
+    if (order.op === 'caption' && room) await caption(room, order)
     const result = order.op === 'echo' && room ? await measureEcho(room, order.beeps) : undefined
     tell({ id: order.id, event: 'done', result })
   } catch (error) {

@@ -1,7 +1,7 @@
 // Participants of LiveKit rooms for tests: real joins over WebRTC, in child processes that can also be crashed.
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { News, Order } from './participant-host.ts'
+import type { Caption, News, Order } from './participant-host.ts'
 
 export interface JoinOptions {
   /** ws:// address of the server. */
@@ -24,6 +24,8 @@ export interface Joined {
   refreshedToken: Promise<string>
   /** Says something by attributes; the token must allow canUpdateOwnMetadata. */
   setAttributes: (attributes: Record<string, string>) => Promise<void>
+  /** Tells the room what was said; the token must allow data. */
+  caption: (caption: Caption) => Promise<void>
   /** Publishes a grey picture as a camera or a screen; rejects when LiveKit does not allow it. */
   publishVideo: (source: 'camera' | 'screen_share') => Promise<void>
   /** Beeps once a second and hears what comes back from the agent: the round trip of each beep, ms. */
@@ -140,6 +142,7 @@ export function startHost (onExit = () => {}) {
             disconnected: disconnected.promise,
             refreshedToken: refreshedToken.promise,
             setAttributes: async (attributes) => { await ask({ id, op: 'attributes', attributes }) },
+            caption: async (caption) => { await ask({ id, op: 'caption', ...caption }) },
             publishVideo: async (source) => { await ask({ id, op: 'video', source }) },
             echo: (beeps) => ask({ id, op: 'echo', beeps }),
             leave: async () => { await ask({ id, op: 'leave' }) }
