@@ -31,7 +31,8 @@ const en = {
   send: 'Send',
   avatar: 'Video of the assistant',
   states: { connecting: 'Connecting…', coming: 'Your assistant is on the way…', late: 'This takes longer than usual. We are sending another assistant.', listening: 'Listening', thinking: 'Thinking', speaking: 'Speaking', gone: 'The assistant has left. Another one is on the way.', failed: 'No assistant could be reached.' },
-  failedHint: 'Stay, and one comes as soon as it can. Or end, and try again later.',
+  failedHint: 'Call for one again, or end and come back later.',
+  callAgain: 'Call again',
   blocked: 'Your browser holds the sound back.',
   hear: 'Turn sound on',
   lost: 'Connection lost. Trying to reconnect…',
@@ -48,8 +49,7 @@ const en = {
     endedElsewhere: ['The conversation was ended', 'It was ended somewhere else, or its time was up. You can start a new one.'],
     elsewhere: ['You continued somewhere else', 'This conversation is open in another tab or device.'],
     signedOut: ['Please sign in again', 'Your access has run out.'],
-    category: ['This topic is closed', 'Choose another one.'],
-    lostForGood: ['The connection was lost', 'You can pick the conversation up again.']
+    category: ['This topic is closed', 'Choose another one.']
   } satisfies Record<string, [string, string]>,
   tryAgain: 'Try again',
   rejoin: 'Go on with it',
@@ -134,7 +134,8 @@ const de: Texts = {
   send: 'Senden',
   avatar: 'Video des Assistenten',
   states: { connecting: 'Verbindet…', coming: 'Ihr Assistent ist unterwegs…', late: 'Das dauert länger als sonst. Wir schicken einen anderen Assistenten.', listening: 'Hört zu', thinking: 'Denkt nach', speaking: 'Spricht', gone: 'Der Assistent ist gegangen. Ein anderer ist unterwegs.', failed: 'Kein Assistent ist zu erreichen.' },
-  failedHint: 'Bleiben Sie, dann kommt einer, sobald es geht. Oder beenden Sie und versuchen es später.',
+  failedHint: 'Rufen Sie noch einmal nach einem, oder beenden Sie und kommen später wieder.',
+  callAgain: 'Noch einmal rufen',
   blocked: 'Ihr Browser hält den Ton zurück.',
   hear: 'Ton einschalten',
   lost: 'Verbindung verloren. Neuer Versuch…',
@@ -151,8 +152,7 @@ const de: Texts = {
     endedElsewhere: ['Das Gespräch wurde beendet', 'Es wurde anderswo beendet, oder seine Zeit war um. Sie können ein neues beginnen.'],
     elsewhere: ['Sie sprechen anderswo weiter', 'Dieses Gespräch ist in einem anderen Tab oder Gerät offen.'],
     signedOut: ['Bitte melden Sie sich noch einmal an', 'Ihr Zugang ist abgelaufen.'],
-    category: ['Dieses Thema ist geschlossen', 'Wählen Sie ein anderes.'],
-    lostForGood: ['Die Verbindung ging verloren', 'Sie können das Gespräch wieder aufnehmen.']
+    category: ['Dieses Thema ist geschlossen', 'Wählen Sie ein anderes.']
   },
   tryAgain: 'Noch einmal',
   rejoin: 'Weiter sprechen',

@@ -6,6 +6,7 @@ import { after, afterEach, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
 import type { Page } from 'playwright-core'
+import { startTestWorker } from '../../dev/livekit/test-worker.ts'
 import { loudness, startStage, type Stage } from './stage.ts'
 
 const pictures = fileURLToPath(new URL('../../docs/pictures/', import.meta.url))
@@ -42,7 +43,7 @@ async function sound (page: Page): Promise<void> {
 
 async function talking (page: Page): Promise<void> {
   await page.getByRole('button', { name: 'Start talking' }).click()
-  await page.getByRole('status').filter({ hasText: 'Listening' }).waitFor()
+  await says(page, 'Listening')
 }
 
 async function hearsItself (page: Page): Promise<void> {
@@ -54,7 +55,8 @@ async function end (page: Page): Promise<void> {
   await page.getByRole('button', { name: 'Start talking' }).waitFor()
 }
 
-const active = async (user: string) => (await (await stage.call(user, 'GET', '/api/v1/voice-sessions/active')).json() as { sessions: Array<{ room_name: string, agent_type: string }> }).sessions
+const says = (page: Page, words: string) => page.getByRole('status').filter({ hasText: words }).waitFor()
+const active = async (user: string, at?: string) => (await (await stage.call(user, 'GET', '/api/v1/voice-sessions/active', undefined, { at })).json() as { sessions: Array<{ room_name: string, agent_type: string }> }).sessions
 
 test('a click, and the agent is heard; muted it hears nothing; what is typed is answered; the end is the end', async () => {
   const page = await stage.open('/talk', 'alice')
@@ -97,7 +99,7 @@ test('from the click to the first sound, and what the page weighs', async () => 
     await start.click()
     await hearsItself(page)
     times.push(performance.now() - began)
-    await page.getByRole('status').filter({ hasText: 'Listening' }).waitFor()
+    await says(page, 'Listening')
     await end(page)
   }
   times.sort((a, b) => a - b)
@@ -109,7 +111,7 @@ test('a reload goes on with the same session', async () => {
   await talking(page)
   const before = await active('bert')
   await page.reload()
-  await page.getByRole('status').filter({ hasText: 'Listening' }).waitFor()
+  await says(page, 'Listening')
   await hearsItself(page)
   assert.deepEqual((await active('bert')).map((one) => one.room_name), before.map((one) => one.room_name))
   await end(page)
@@ -122,11 +124,11 @@ test('the same conversation in a second tab: the first one says so', async () =>
   const second = await page.context().newPage()
   await second.addInitScript((value) => sessionStorage.setItem('livekit-sessions.conversation', value!), kept)
   await second.goto(`${stage.address}/talk#token=${stage.token('carl')}`)
-  await second.getByRole('status').filter({ hasText: 'Listening' }).waitFor()
+  await says(second, 'Listening')
   await page.getByRole('alert').filter({ hasText: 'You continued somewhere else' }).waitFor()
   await second.close()
   await page.getByRole('button', { name: 'Go on with it' }).click()
-  await page.getByRole('status').filter({ hasText: 'Listening' }).waitFor()
+  await says(page, 'Listening')
   await end(page)
 })
 
@@ -134,9 +136,9 @@ test('a line that breaks is told, and the conversation goes on when it is back',
   const page = await stage.open('/talk', 'dora')
   await talking(page)
   await stage.line.fault('refuse')
-  await page.getByRole('status').filter({ hasText: 'Connection lost' }).waitFor()
+  await says(page, 'Connection lost')
   await stage.line.fault()
-  await page.getByRole('status').filter({ hasText: 'Listening' }).waitFor()
+  await says(page, 'Listening')
   await hearsItself(page)
   await end(page)
 })
@@ -154,7 +156,7 @@ test('ended elsewhere, a full house and a microphone that is refused are told, e
   await page.getByRole('alert').filter({ hasText: 'Too many conversations' }).waitFor()
   await sound(page)
 
-  const silent = await stage.open('/talk', 'fred', { deaf: true, viewport: phone })
+  const silent = await stage.open('/talk', 'fred', { microphone: 'refused', viewport: phone })
   await talking(silent)
   await silent.getByRole('alert').filter({ hasText: 'The microphone is blocked' }).waitFor()
   await silent.getByLabel('Type a message').fill('I cannot speak here')
@@ -165,6 +167,123 @@ test('ended elsewhere, a full house and a microphone that is refused are told, e
   await end(silent)
 })
 
+/** A conversation with the service that has no workers. @returns its page and its room */
+async function waiting (user: string, options = {}) {
+  const page = await stage.open('/talk', user, { at: stage.lonely, ...options })
+  await page.getByRole('button', { name: 'Start talking' }).click()
+  await says(page, 'on the way')
+  const [{ room_name: room } = { room_name: '' }] = await active(user, stage.lonely)
+  return { page, room }
+}
+
+test('an agent that is late: another one is sent for, and the conversation begins when it comes', async () => {
+  const { page, room } = await waiting('lena')
+  await says(page, 'This takes longer than usual. We are sending another assistant.')
+  await sound(page)
+  await stage.sendAgent(room, { publish: true })
+  await says(page, 'Listening')
+  await hearsItself(page)
+  await end(page)
+})
+
+test('an agent that does not come at all is told, and can be called again', async () => {
+  const { page, room } = await waiting('mona')
+  await says(page, 'No assistant could be reached.')
+  await page.getByText('Call for one again, or end and come back later.').waitFor()
+  await sound(page)
+  await picture(page, 'talk-no-agent')
+  await page.getByRole('button', { name: 'Call again' }).click()
+  await says(page, 'We are sending another assistant.')
+  await stage.sendAgent(room)
+  await says(page, 'Listening')
+  assert.deepEqual((await active('mona', stage.lonely)).map((one) => one.room_name), [room])
+  await end(page)
+})
+
+test('what the agent does is shown, captions of both sides are written as they are spoken, and one that leaves is replaced', async () => {
+  const { page, room } = await waiting('nora')
+  const agent = await stage.sendAgent(room, { attributes: { 'lk.agent.state': 'initializing' } })
+  await says(page, 'on the way')
+  for (const [state, words] of [['listening', 'Listening'], ['thinking', 'Thinking'], ['speaking', 'Speaking']] as const) {
+    await agent.setAttributes({ 'lk.agent.state': state })
+    await says(page, words)
+  }
+  const lines = page.getByRole('log').getByRole('listitem')
+  await agent.caption({ segment: 'one', speaker: 'nora', final: false, text: 'Is rice' })
+  await lines.and(page.locator('.mine')).filter({ hasText: 'Is rice' }).waitFor()
+  await agent.caption({ segment: 'one', speaker: 'nora', final: true, text: 'Is rice good before a run?' })
+  await agent.caption({ segment: 'two', final: true, text: 'Yes, two hours before it.' })
+  await lines.and(page.locator('.theirs')).waitFor()
+  assert.deepEqual(await lines.allInnerTexts(), ['You\n\nIs rice good before a run?', 'Assistant\n\nYes, two hours before it.'])
+  await sound(page)
+  await picture(page, 'talk-speaking')
+
+  await agent.leave()
+  await says(page, 'The assistant has left. Another one is on the way.')
+  await stage.sendAgent(room, { identity: 'another', publish: true, attributes: { 'lk.agent.state': 'speaking' } })
+  await says(page, 'Speaking')
+  await hearsItself(page)
+  await end(page)
+})
+
+test('the video of an avatar is shown, and its agent by voice when it goes', async () => {
+  const { url, apiKey, apiSecret } = stage.livekit
+  const worker = await startTestWorker({ url, apiKey, apiSecret, agentName: 'avatar-agent', behaviour: { attributes: { avatar: 'ready' } } })
+  await stage.call('root', 'POST', '/api/v1/counselor-categories', { name: 'Exams', description: 'When they come near.' }, { claims: admin })
+  const page = await stage.open('/talk', 'olga')
+  await page.getByRole('radio', { name: 'Video' }).check()
+  await page.getByRole('radio', { name: /Exams/ }).check()
+  await talking(page)
+  const [job] = worker.jobs
+  const face = await stage.sendAgent(job!.room, { identity: 'face', publish: true, attributes: { 'lk.publish_on_behalf': job!.identity } })
+  await face.publishVideo('camera')
+  const video = page.getByLabel('Video of the assistant')
+  await video.waitFor()
+  await page.waitForFunction(() => { const { videoWidth, currentTime } = document.querySelector('video')!; return videoWidth > 0 && currentTime > 0.5 })
+  await hearsItself(page)
+  await sound(page)
+  await picture(page, 'talk-video')
+  await face.leave()
+  await video.waitFor({ state: 'detached' })
+  await says(page, 'Listening')
+  await end(page)
+  await worker.stop()
+})
+
+test('without a microphone one is told so, and types', async () => {
+  const page = await stage.open('/talk', 'paul', { microphone: 'missing' })
+  await talking(page)
+  await page.getByRole('alert').filter({ hasText: 'No microphone found' }).waitFor()
+  await page.getByLabel('Type a message').fill('I have none')
+  await page.keyboard.press('Enter')
+  await page.locator('.theirs', { hasText: 'I have none' }).waitFor()
+  await sound(page)
+  await end(page)
+})
+
+test('sound that the browser holds back comes with a click', async () => {
+  const { page: before, room } = await waiting('quin', { microphone: 'refused' })
+  await stage.sendAgent(room, { publish: true })
+  const kept = await before.evaluate(() => sessionStorage.getItem('livekit-sessions.conversation'))
+  const page = await before.context().newPage()
+  // The page tells by itself: whatever Playwright asks of a page counts as a click.
+  await page.addInitScript((value) => {
+    sessionStorage.setItem('livekit-sessions.conversation', value!)
+    new MutationObserver(() => {
+      if (document.querySelector('.lk-start-audio-button')?.checkVisibility()) console.log('held back')
+    }).observe(document, { subtree: true, childList: true, attributes: true })
+  }, kept)
+  const heldBack = page.waitForEvent('console', (message) => message.text() === 'held back')
+  await page.goto(`${stage.lonely}/talk#token=${stage.token('quin')}`)
+  await heldBack
+  const hear = page.getByRole('button', { name: 'Turn sound on' })
+  await sound(page)
+  await hear.click()
+  await hear.waitFor({ state: 'hidden' })
+  await hearsItself(page)
+  await end(page)
+})
+
 test('on a phone, in the dark, in German, by keyboard alone', async () => {
   const page = await stage.open('/talk', 'gina', { viewport: phone, locale: 'de-DE', colorScheme: 'dark' })
   const start = page.getByRole('button', { name: 'Gespräch beginnen' })
@@ -173,7 +292,7 @@ test('on a phone, in the dark, in German, by keyboard alone', async () => {
   await picture(page, 'talk-start-phone')
   for (let n = 0; n < 12 && !await start.evaluate((button) => button === document.activeElement); n++) await page.keyboard.press('Tab')
   await page.keyboard.press('Enter')
-  await page.getByRole('status').filter({ hasText: 'Hört zu' }).waitFor()
+  await says(page, 'Hört zu')
   await hearsItself(page)
   await page.getByLabel('Nachricht schreiben').focus()
   await page.keyboard.type('Guten Tag')
@@ -220,8 +339,8 @@ test('the console shows who talks, tells it as it happens, ends a session, and k
   await made.getByLabel('Prompt').fill('You help people to rest.')
   await made.getByRole('button', { name: 'Save' }).click()
   await made.getByText('Saved').waitFor()
-  const { categories } = await (await stage.call('root', 'GET', '/api/v1/counselor-categories?all=true', undefined, admin)).json() as { categories: Array<Record<string, unknown>> }
-  assert.deepEqual(categories.map(({ name, system_prompt: prompt, enabled }) => [name, prompt, enabled]), [['Sleep', 'You help people to rest.', true]])
+  const { categories } = await (await stage.call('root', 'GET', '/api/v1/counselor-categories?all=true', undefined, { claims: admin })).json() as { categories: Array<Record<string, unknown>> }
+  assert.deepEqual(categories.filter(({ name }) => name === 'Sleep').map(({ system_prompt: prompt, enabled }) => [prompt, enabled]), [['You help people to rest.', true]])
   await sound(desk)
   await picture(desk, 'console-categories')
   await desk.setViewportSize(phone)
@@ -245,14 +364,20 @@ test('an app\'s own front end in ten lines', async () => {
   await page.close()
 })
 
-test('a media server that is gone is told', async () => {
+test('a media server that is gone is told, and when it is back one can begin anew', async () => {
   const page = await stage.open('/talk', 'ivan')
   await talking(page)
-  await stage.livekit.stop()
-  await page.getByRole('status').filter({ hasText: 'Connection lost' }).waitFor()
+  await stage.livekit.kill()
+  await says(page, 'Connection lost')
   const other = await stage.open('/talk', 'judy')
   await other.getByRole('button', { name: 'Start talking' }).click()
   await other.getByRole('alert').filter({ hasText: 'could not be connected' }).waitFor()
+
+  await stage.livekit.restart()
+  await page.getByRole('alert').filter({ hasText: 'The conversation has ended' }).waitFor()
+  await talking(page)
+  await hearsItself(page)
+  await end(page)
 })
 
 test('the policy of the pages allows nothing inline, and nothing that they do breaks it', async () => {

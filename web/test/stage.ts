@@ -1,14 +1,16 @@
-// What the browser tests stand on: a real LiveKit behind a line that can be cut, the service with its pages, the echo agent, a real browser whose microphone is a file.
+// What the browser tests stand on: a real LiveKit behind a line that can be cut, the service with its pages, the echo agent, real browsers whose microphone is a file, refused, or missing.
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
+import pg from 'pg'
+import { chromium, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
 import { startEchoAgent } from '../../dev/demo/agents.ts'
 import { signUserToken } from '../../dev/demo/token.ts'
 import { startFaultProxy } from '../../dev/faults/fault-proxy.ts'
 import { findLiveKit, freeTcpPort, startLiveKit } from '../../dev/livekit/livekit.ts'
+import { joinRoom, type Participant } from '../../dev/livekit/participant.ts'
 import { startPostgres } from '../../dev/postgres.ts'
 import { buildApp } from '../../src/app.ts'
 
@@ -45,73 +47,104 @@ function findChromium (): string {
   throw new Error('No Chromium here: install one (Debian: apt-get install chromium), or name it in CHROMIUM.')
 }
 
+const hook = (port: number) => `http://127.0.0.1:${port}/api/v1/livekit/webhook`
+
+async function otherDatabase (url: string): Promise<string> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query('create database lonely')
+  await client.end()
+  return Object.assign(new URL(url), { pathname: '/lonely' }).href
+}
+
 export async function startStage () {
   const folder = await mkdtemp(join(tmpdir(), 'sessions-pages-'))
   const stop: Array<() => Promise<unknown>> = [() => rm(folder, { recursive: true, force: true })]
   const wav = join(folder, 'microphone.wav')
   await writeFile(wav, beeps())
 
-  const port = await freeTcpPort()
+  const [port, lonelyPort] = [await freeTcpPort(), await freeTcpPort()]
   const { binary } = await findLiveKit({ log: console.log })
-  const livekit = await startLiveKit({ binary, autoCreate: false, webhookUrl: `http://127.0.0.1:${port}/api/v1/livekit/webhook` })
+  const livekit = await startLiveKit({ binary, autoCreate: false, webhookUrl: hook(port), config: { webhook: { urls: [hook(port), hook(lonelyPort)] } } })
   stop.unshift(() => livekit.stop())
   const line = await startFaultProxy({ target: { host: '127.0.0.1', port: livekit.port } })
   stop.unshift(() => line.stop())
   const postgres = await startPostgres()
   stop.unshift(() => postgres.stop())
   const secret = randomBytes(32).toString('hex')
-  const app = await buildApp({
-    environment: {
-      LIVEKIT_URL: line.url.replace('http', 'ws'),
-      LIVEKIT_API_URL: livekit.url,
-      LIVEKIT_API_KEY: livekit.apiKey,
-      LIVEKIT_API_SECRET: livekit.apiSecret,
-      JWT_SECRET: secret,
-      DATABASE_URL: postgres.url,
-      WEB_UI: 'on',
-      MAX_SESSIONS_PER_USER: '2',
-      START_LIMIT_PER_MINUTE: '0',
-      RATE_LIMIT_PER_MINUTE: '0',
-      PORT: String(port),
-      LOG_LEVEL: 'error'
-    }
-  })
-  stop.unshift(() => app.close())
-  const address = await app.listen({ host: '127.0.0.1', port })
+  const serve = async (port: number, databaseUrl: string, more = {}) => {
+    const app = await buildApp({
+      environment: {
+        LIVEKIT_URL: line.url.replace('http', 'ws'),
+        LIVEKIT_API_URL: livekit.url,
+        LIVEKIT_API_KEY: livekit.apiKey,
+        LIVEKIT_API_SECRET: livekit.apiSecret,
+        JWT_SECRET: secret,
+        DATABASE_URL: databaseUrl,
+        WEB_UI: 'on',
+        MAX_SESSIONS_PER_USER: '2',
+        START_LIMIT_PER_MINUTE: '0',
+        RATE_LIMIT_PER_MINUTE: '0',
+        PORT: String(port),
+        LOG_LEVEL: 'error',
+        ...more
+      }
+    })
+    stop.unshift(() => app.close())
+    return app.listen({ host: '127.0.0.1', port })
+  }
+  const address = await serve(port, postgres.url)
+  const lonely = await serve(lonelyPort, await otherDatabase(postgres.url), { VOICE_AGENT_NAME: 'nobody', AGENT_JOIN_TIMEOUT: '2', AGENT_MAX_DISPATCHES: '2' })
   const agent = await startEchoAgent({ livekit, agentName: 'voice-agent', say: console.log })
   stop.unshift(() => agent.stop())
 
-  const launch = (fake: string[]) => chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--use-fake-device-for-media-stream', '--disable-dev-shm-usage', ...fake] })
-  const speaking = await launch(['--use-fake-ui-for-media-stream', `--use-file-for-fake-audio-capture=${wav}`, '--autoplay-policy=no-user-gesture-required'])
-  const refusing = await launch(['--deny-permission-prompts'])
-  stop.unshift(() => speaking.close(), () => refusing.close())
+  const launch = async (...fake: string[]) => {
+    const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--disable-dev-shm-usage', ...fake] })
+    stop.unshift(() => browser.close())
+    return browser
+  }
+  const browsers = {
+    speaking: await launch('--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', `--use-file-for-fake-audio-capture=${wav}`, '--autoplay-policy=no-user-gesture-required'),
+    refused: await launch('--use-fake-device-for-media-stream', '--deny-permission-prompts', '--autoplay-policy=document-user-activation-required'),
+    missing: await launch('--use-fake-ui-for-media-stream')
+  }
 
   const token = (sub: string, claims = {}) => signUserToken(secret, { sub, email: `${sub}@example.com`, ...claims })
   /** What the pages were not allowed to load, and errors that nobody caught. */
   const complaints: string[] = []
   const contexts: BrowserContext[] = []
+  const agents: Participant[] = []
 
   return {
     address,
+    /** Another service, whose voice sessions have no worker: after 2 s it sends for another agent, 4 s later it gives up. */
+    lonely,
     livekit,
     line,
     complaints,
     token,
-    call: (sub: string, method: string, path: string, body?: object, claims = {}) => fetch(address + path, { method, headers: { authorization: `Bearer ${token(sub, claims)}`, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body) }),
+    call: (sub: string, method: string, path: string, body?: object, { claims = {}, at = address } = {}) => fetch(at + path, { method, headers: { authorization: `Bearer ${token(sub, claims)}`, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body) }),
+    /** An agent that the test speaks for: LiveKit knows it as one, as it knows a worker's. With `publish` it hums. */
+    async sendAgent (room: string, { identity = 'agent', attributes = {}, publish = false } = {}): Promise<Participant> {
+      const video = { roomJoin: true, room, agent: true, canPublish: true, canSubscribe: true, canPublishData: true, canUpdateOwnMetadata: true }
+      const agent = await joinRoom({ url: livekit.url, token: signUserToken(livekit.apiSecret, { iss: livekit.apiKey, sub: identity, kind: 'agent', attributes, video }), publish })
+      agents.push(agent)
+      return agent
+    },
     /** A page of a browser of its own, signed in as `sub`. */
-    async open (path: string, sub: string, { claims = {}, deaf = false, ...options }: BrowserContextOptions & { claims?: object, deaf?: boolean } = {}): Promise<Page> {
-      const browser: Browser = deaf ? refusing : speaking
-      const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-US', ...options })
+    async open (path: string, sub: string, { claims = {}, microphone = 'speaking', at = address, ...options }: BrowserContextOptions & { claims?: object, microphone?: keyof typeof browsers, at?: string } = {}): Promise<Page> {
+      const context = await browsers[microphone].newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-US', ...options })
       contexts.push(context)
       const page = await context.newPage()
       page.setDefaultTimeout(20_000)
       page.on('console', (message) => { if (/Content.Security.Policy/i.test(message.text())) complaints.push(message.text()) })
       page.on('pageerror', (error) => { complaints.push(error.message) })
-      await page.goto(`${address}${path}#token=${token(sub, claims)}`)
+      await page.goto(`${at}${path}#token=${token(sub, claims)}`)
       return page
     },
     async closePages () {
       for (const context of contexts.splice(0)) await context.close()
+      for (const agent of agents.splice(0)) await agent.leave()
     },
     async stop () {
       for (const step of stop) await step().catch((error: Error) => console.error(error.message))

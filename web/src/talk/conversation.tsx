@@ -1,32 +1,20 @@
 // In the conversation: the agent's state and sound, captions of both sides, microphone, typing, time, and the end.
 import { useEffect, useRef, useState, type FormEvent } from 'react'
-import { BarVisualizer, RoomAudioRenderer, StartAudio, useAgent, useConnectionState, useMediaDeviceSelect, useSessionContext, useSessionMessages, useTrackToggle, useTrackVolume, VideoTrack } from '@livekit/components-react'
+import { BarVisualizer, RoomAudioRenderer, StartAudio, useConnectionState, useMediaDeviceSelect, useSessionContext, useSessionMessages, useTrackToggle, useTrackVolume, useVoiceAssistant, VideoTrack, type VoiceAssistant } from '@livekit/components-react'
 import { ConnectionState, Track, type LocalAudioTrack } from 'livekit-client'
 import { clockTime, Trouble } from '../frame.tsx'
 import { texts } from '../texts.ts'
 import type { useConversation } from './use-conversation.ts'
 
-type Props = Pick<ReturnType<typeof useConversation>, 'place' | 'microphone' | 'agent' | 'end' | 'openMicrophone'>
-
-/** After so long without an agent one says that it takes long, ms: the service sends another one at about the same time. */
-const LATE = 15_000
+type Props = Pick<ReturnType<typeof useConversation>, 'place' | 'microphone' | 'agent' | 'end' | 'openMicrophone' | 'callAgain'>
 
 /** What to say of the agent: from the room when it is there, from the service when it is not. */
-function useAgentText (told: string | undefined): string {
-  const agent = useAgent()
-  const [late, setLate] = useState(false)
-  const here = agent.isConnected || agent.identity !== undefined
-  useEffect(() => {
-    setLate(false)
-    if (here) return
-    const timer = setTimeout(() => setLate(true), LATE)
-    return () => clearTimeout(timer)
-  }, [here])
-  if (agent.state === 'listening' || agent.state === 'thinking' || agent.state === 'speaking') return texts.states[agent.state]
-  if (here) return texts.states.listening // an agent that says nothing of its state
+function agentText ({ agent, state }: VoiceAssistant, told: string | undefined): string {
+  if (agent && state === 'initializing') return texts.states.coming
+  if (agent) return state === 'thinking' || state === 'speaking' ? texts.states[state] : texts.states.listening // also one that says nothing of its state
   if (told === 'agent.failed') return texts.states.failed
   if (told === 'agent.left') return texts.states.gone
-  return late ? texts.states.late : texts.states.coming
+  return told === 'agent.dispatched' ? texts.states.late : texts.states.coming
 }
 
 function Level () {
@@ -98,21 +86,27 @@ function Elapsed ({ since }: { since: number }) {
   return <time className='elapsed' aria-label={texts.elapsed}>{clockTime(now - since)}</time>
 }
 
-export function Conversation ({ place, microphone, agent: told, end, openMicrophone }: Props) {
+export function Conversation ({ place, microphone, agent: told, end, openMicrophone, callAgain }: Props) {
   const { room } = useSessionContext()
-  const agent = useAgent()
+  // Not useAgent: it takes an agent that was replaced for failed as long as the call lasts (components-react 2.9.24).
+  const assistant = useVoiceAssistant()
   const connection = useConnectionState(room)
-  const said = useAgentText(told)
+  const said = agentText(assistant, told)
   const away = connection === ConnectionState.Reconnecting || connection === ConnectionState.SignalReconnecting
   return (
     <div className='conversation'>
       <RoomAudioRenderer room={room} />
       <section className='agent'>
-        {agent.cameraTrack
-          ? <VideoTrack trackRef={agent.cameraTrack} className='avatar' aria-label={texts.avatar} />
-          : <BarVisualizer className='bars' state={agent.state} track={agent.microphoneTrack} barCount={7} options={{ minHeight: 8 }} aria-hidden='true' />}
+        {assistant.videoTrack
+          ? <VideoTrack trackRef={assistant.videoTrack} className='avatar' aria-label={texts.avatar} />
+          : <BarVisualizer className='bars' state={assistant.state} track={assistant.audioTrack} barCount={7} options={{ minHeight: 8 }} aria-hidden='true' />}
         <p className='said' role='status'>{away ? texts.lost : said}</p>
-        {said === texts.states.failed && <p className='soft'>{texts.failedHint}</p>}
+        {said === texts.states.failed && (
+          <>
+            <p className='soft'>{texts.failedHint}</p>
+            <button type='button' className='main' onClick={() => { callAgain().catch(() => {}) }}>{texts.callAgain}</button>
+          </>
+        )}
         {place && <Elapsed since={place.since} />}
         <div className='row'>
           <StartAudio room={room} label={texts.hear} className='main' />

@@ -74,8 +74,9 @@ export function useConversation (api: Api, token: string) {
     remember(found)
     setPlace(found)
     entry.current = given
-    leaving.current = false
+    leaving.current = true // a room that cannot be entered is told of once: by the error
     await session.start({ tracks: { microphone: { enabled: false } } })
+    leaving.current = false
     setPhase('talking')
     await openMicrophone()
   }, [session, openMicrophone])
@@ -107,6 +108,7 @@ export function useConversation (api: Api, token: string) {
     if (!found) return fail('over')
     setPhase('joining')
     setProblem(undefined)
+    setAgent(undefined)
     try {
       const params = { path: { room_name: found.room_name } }
       if (found.mode === 'voice') {
@@ -121,6 +123,13 @@ export function useConversation (api: Api, token: string) {
       fail(name, name !== 'over')
     }
   }, [api, join, fail])
+
+  /** Leaves and comes back, which for the service is a new beginning: it sends for agents again. */
+  const callAgain = useCallback(async () => {
+    leaving.current = true
+    await session.end()
+    await rejoin()
+  }, [session, rejoin])
 
   const end = useCallback(async () => {
     const found = remembered()
@@ -154,11 +163,11 @@ export function useConversation (api: Api, token: string) {
       if (leaving.current) return
       if (reason === DisconnectReason.DUPLICATE_IDENTITY) fail('elsewhere', true)
       else if (reason === DisconnectReason.ROOM_DELETED || reason === DisconnectReason.PARTICIPANT_REMOVED || reason === DisconnectReason.ROOM_CLOSED) fail('endedElsewhere')
-      else fail('lostForGood', true)
+      else rejoin().catch(() => {}) // LiveKit's client has given up, but the session may go on, as after a reload; if not, the service knows
     }
     room.on(RoomEvent.Disconnected, gone)
     return () => { room.off(RoomEvent.Disconnected, gone) }
-  }, [room, fail])
+  }, [room, fail, rejoin])
 
   // The service knows what the room does not: that another agent was sent for, or that none could be had.
   useEffect(() => {
@@ -172,7 +181,8 @@ export function useConversation (api: Api, token: string) {
       source = new EventSource(`/api/v1/sessions/${mine.id}/events`, { fetch: (url, init) => fetch(url, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } }) })
       source.onmessage = ({ data }) => {
         const { type } = JSON.parse(data) as SessionEvent
-        if (type.startsWith('agent.')) setAgent((before) => type === 'agent.dispatched' && before === 'agent.left' ? before : type)
+        if (type === 'participant.joined') setAgent(undefined)
+        else if (type.startsWith('agent.')) setAgent((before) => type === 'agent.dispatched' && before === 'agent.left' ? before : type)
       }
     }
     follow().catch(() => {})
@@ -182,5 +192,5 @@ export function useConversation (api: Api, token: string) {
     }
   }, [api, token, phase, place])
 
-  return { session, phase, place, problem, microphone, agent, start, rejoin, end, openMicrophone, dismiss: () => setProblem(undefined) }
+  return { session, phase, place, problem, microphone, agent, start, rejoin, end, openMicrophone, callAgain, dismiss: () => setProblem(undefined) }
 }
