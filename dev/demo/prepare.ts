@@ -12,12 +12,7 @@ export interface Package { folder: string, name: string, size: string, built: st
 /** Installs and builds a package unless it is there as its lock file and sources have it; `say` tells how far it is. */
 export async function prepare ({ folder: name, name: what, size, built, sources, args = [] }: Package, say: (line: string) => void): Promise<string> {
   const folder = fileURLToPath(new URL(`../../${name}/`, import.meta.url))
-  const installed = join(folder, 'node_modules/.demo')
-  const lock = await digest([join(folder, 'package-lock.json')])
-  if (await readFile(installed, 'utf8').catch(() => '') !== lock) {
-    await run(folder, ['ci', ...args, '--no-audit', '--no-fund'], `installing ${what} (once, about ${size})`, say)
-    await writeFile(installed, lock)
-  }
+  if (!await isInstalled(folder)) await run(folder, ['ci', ...args, '--no-audit', '--no-fund'], `installing ${what} (once, about ${size})`, say)
   const stamp = join(folder, 'node_modules/.demo-built')
   const wanted = await digest(sources.map((source) => join(folder, source)))
   if (await readFile(stamp, 'utf8').catch(() => '') !== wanted || !await access(join(folder, built)).then(() => true, () => false)) {
@@ -25,6 +20,15 @@ export async function prepare ({ folder: name, name: what, size, built, sources,
     await writeFile(stamp, wanted)
   }
   return folder
+}
+
+/** Whether npm has installed what the lock file says, by its own note of it, which it writes last: each in its version, none missing but what is for other machines. */
+async function isInstalled (folder: string): Promise<boolean> {
+  type Packages = Record<string, { version?: string, optional?: boolean }>
+  const read = async (name: string) => (JSON.parse(await readFile(join(folder, name), 'utf8')) as { packages: Packages }).packages
+  const there = await read('node_modules/.package-lock.json').catch((): Packages => ({}))
+  const { '': _itself, ...wanted } = await read('package-lock.json')
+  return Object.entries(wanted).every(([path, { version, optional }]) => there[path] ? there[path].version === version : optional)
 }
 
 /** One hash over files, and over all that is in folders. */
