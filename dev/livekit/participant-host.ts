@@ -53,7 +53,7 @@ async function join ({ id, url, token, publish }: Order & { op: 'join' }): Promi
   }
 }
 
-/** Publishes a quiet 440 Hz tone as a microphone until the room is left. */
+/** Publishes a quiet 440 Hz tone with all its harmonics, as a voice has them, as a microphone until the room is left. */
 async function speak (room: Room): Promise<void> {
   const source = new AudioSource(RATE, 1)
   const track = LocalAudioTrack.createAudioTrack('microphone', source)
@@ -61,7 +61,7 @@ async function speak (room: Room): Promise<void> {
   let sample = 0
   const play = async () => {
     while (room.isConnected) {
-      const data = Int16Array.from({ length: FRAME }, () => 3000 * Math.sin(2 * Math.PI * 440 * sample++ / RATE))
+      const data = Int16Array.from({ length: FRAME }, () => 6000 * (440 * sample++ / RATE % 1 - 0.5))
       await source.captureFrame(new AudioFrame(data, RATE, 1, FRAME)) // waits while a second of sound is queued
     }
     await source.close()

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { chromium, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core'
 import { startEchoAgent } from '../../dev/demo/agents.ts'
@@ -16,11 +17,11 @@ import { buildApp } from '../../src/app.ts'
 
 export type Stage = Awaited<ReturnType<typeof startStage>>
 
-/** A second of tone, a second of nothing, for 30 s: 48 kHz, one channel, 16 bits. */
+/** A second of a tone as rich as a voice's, a second of nothing, for 30 s: 48 kHz, one channel, 16 bits. */
 function beeps (): Buffer {
   const rate = 48_000
   const samples = new Int16Array(rate * 30)
-  for (let n = 0; n < samples.length; n++) samples[n] = Math.floor(n / rate) % 2 === 0 ? 12_000 * Math.sin(2 * Math.PI * 440 * n / rate) : 0
+  for (let n = 0; n < samples.length; n++) samples[n] = Math.floor(n / rate) % 2 === 0 ? 16_000 * (440 * n / rate % 1 - 0.5) * 2 : 0
   const header = Buffer.alloc(44)
   header.write('RIFF', 0)
   header.writeUInt32LE(36 + samples.byteLength, 4)
@@ -124,7 +125,12 @@ export async function startStage () {
     complaints,
     token,
     call: (sub: string, method: string, path: string, body?: object, { claims = {}, at = address } = {}) => fetch(at + path, { method, headers: { authorization: `Bearer ${token(sub, claims)}`, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body) }),
-    /** An agent that the test speaks for: LiveKit knows it as one, as it knows a worker's. With `publish` it hums. */
+    /** Resolves when the echo agent has a process that waits for the next job. */
+    async agentIsWarm (): Promise<void> {
+      const idle = async () => ((await (await fetch(`${agent.url}/readyz`)).json()) as { idle_processes: number }).idle_processes
+      while (await idle() === 0) await sleep(50)
+    },
+    /** An agent that the test speaks for: LiveKit knows it as one, as it knows a worker's. With `publish` it buzzes. */
     async sendAgent (room: string, { identity = 'agent', attributes = {}, publish = false } = {}): Promise<Participant> {
       const video = { roomJoin: true, room, agent: true, canPublish: true, canSubscribe: true, canPublishData: true, canUpdateOwnMetadata: true }
       const agent = await joinRoom({ url: livekit.url, token: signUserToken(livekit.apiSecret, { iss: livekit.apiKey, sub: identity, kind: 'agent', attributes, video }), publish })

@@ -92,6 +92,7 @@ export function Conversation ({ place, microphone, agent: told, end, openMicroph
   const assistant = useVoiceAssistant()
   const connection = useConnectionState(room)
   const said = agentText(assistant, told)
+  const failed = said === texts.states.failed
   const away = connection === ConnectionState.Reconnecting || connection === ConnectionState.SignalReconnecting
   return (
     <div className='conversation'>
@@ -99,9 +100,9 @@ export function Conversation ({ place, microphone, agent: told, end, openMicroph
       <section className='agent'>
         {assistant.videoTrack
           ? <VideoTrack trackRef={assistant.videoTrack} className='avatar' aria-label={texts.avatar} />
-          : <BarVisualizer className='bars' state={assistant.state} track={assistant.audioTrack} barCount={7} options={{ minHeight: 8 }} aria-hidden='true' />}
+          : <BarVisualizer className='bars' state={failed ? 'failed' : assistant.state} track={assistant.audioTrack} barCount={7} options={{ minHeight: 8 }} aria-hidden='true' />}
         <p className='said' role='status'>{away ? texts.lost : said}</p>
-        {said === texts.states.failed && (
+        {failed && (
           <>
             <p className='soft'>{texts.failedHint}</p>
             <button type='button' className='main' onClick={() => { callAgain().catch(() => {}) }}>{texts.callAgain}</button>
