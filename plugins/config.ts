@@ -10,6 +10,7 @@ declare module 'fastify' {
 }
 
 const webAddress = '(ws|http)s?://[^\\s/?#@,]+(:\\d+)?(/[^\\s?#,]*)?'
+const transcriptKey = '[A-Za-z0-9._-]{1,32}:[0-9a-fA-F]{64}'
 const Seconds = (fallback: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: fallback, minimum, maximum, description: `${description} (seconds)` })
 
@@ -54,6 +55,8 @@ export const ConfigSchema = Type.Object({
   VIDEO_DISPATCH_TIMEOUT: Seconds(7, 1, 60, 'How long create-room waits for its agent (B6)'),
   RECONCILE_INTERVAL: Seconds(15, 1, 3600, 'Time between two looks at a live session (D6)'),
   RETENTION_DAYS: Type.Integer({ default: 30, minimum: 2, maximum: 3650, description: 'Days that ended sessions and events are kept' }),
+  TRANSCRIPTS: Type.Unsafe<'on' | 'off'>({ type: 'string', enum: ['on', 'off'], default: 'off', description: 'Whether a start may ask for a transcript' }),
+  TRANSCRIPT_KEYS: Type.Optional(Type.String({ pattern: `^${transcriptKey}(,\\s*${transcriptKey})*$`, description: 'Keys that seal transcripts, as id:key, comma list, each 32 bytes in hex; the first seals, all open; required with TRANSCRIPTS' })),
   WEBHOOK_ALLOW_PRIVATE: Type.Boolean({ default: false, description: 'Outgoing webhooks may go to addresses that are not public, and without TLS' }),
   REDIS_URL: Type.Optional(Type.String({ pattern: '^rediss?://', description: 'Redis that shares rate limits between replicas' })),
   METRICS_TOKEN: Type.Optional(Type.String({ minLength: 16, description: 'Bearer token that /metrics asks for when set' }))
@@ -106,6 +109,11 @@ function contradictions (config: Config): string[] {
     if (other) wrong.push(`${[other, name].sort().join(' and ')} must differ`)
     known.set(value, name)
   }
+  if (config.TRANSCRIPTS === 'on' && !config.TRANSCRIPT_KEYS) wrong.push('TRANSCRIPT_KEYS is required with TRANSCRIPTS')
+  const keys = config.TRANSCRIPT_KEYS?.split(',').map((entry) => entry.trim().split(':')) ?? []
+  if (keys.some(([, key]) => isGuessable(key!))) wrong.push('TRANSCRIPT_KEYS holds a placeholder: make each key with "openssl rand -hex 32"')
+  if (new Set(keys.map(([id]) => id)).size < keys.length) wrong.push('TRANSCRIPT_KEYS has two keys of one id')
+  if (keys.some(([, key]) => known.has(key!))) wrong.push('TRANSCRIPT_KEYS must differ from the other secrets')
   for (const name of [...secrets, 'LIVEKIT_API_KEY'] as const) if (config[name] !== config[name]?.trim()) wrong.push(`${name} begins or ends with a blank`)
   // Then everybody could say where a request comes from, and the limits per address would be none.
   if (config.TRUST_PROXY?.split(',').some((entry) => /\/0+$/.test(entry.trim()))) wrong.push('TRUST_PROXY must not trust every address')

@@ -62,7 +62,8 @@ const summaries: Record<MessageType, string> = {
   'session.started': 'The room is there and its token given out',
   'session.ended': 'A session is over',
   'agent.joined': 'An agent came',
-  'agent.failed': 'Agents were sent for as often as may be, and none came'
+  'agent.failed': 'Agents were sent for as often as may be, and none came',
+  'transcript.ready': 'What was said in a session that is over can be read'
 }
 const header = (name: string, description: string) => ({ name, in: 'header' as const, required: true, description, schema: { type: 'string' as const } })
 

@@ -11,6 +11,8 @@ export const agentType = Type.Unsafe<AgentType>({ ...agentTypeSchema, default: '
 export const startedAgentType = Type.Unsafe<AgentType | null>(agentTypeSchema)
 export const idempotencyKey = Type.Optional(Type.String({ pattern: '^[\\x21-\\x7e]{1,255}$', description: 'A new random value for each start that is meant, the same for its retries', examples: ['3f1c7c1e-8a52-4a86-9d0b-5a6e2d4b9d7f'] }))
 
+export const transcriptWanted = Type.Optional(Type.Boolean({ description: 'Whether what is said is written down (docs/transcripts.md); 422 where no transcripts are kept' }))
+
 /** One of some words. */
 export const choice = <const Words extends readonly string[]>(words: Words, description: string) => Type.Unsafe<Words[number]>({ type: 'string', enum: words, description, examples: [words[0]] })
 
@@ -43,10 +45,11 @@ const meanings: Record<number, { description: string, title: string, code: strin
   401: { description: 'No token, or one that is not valid', title: 'Unauthorized', code: 'unauthorized', detail: 'A valid bearer token is required.' },
   403: { description: 'Somebody else\'s session', title: 'Forbidden', code: 'not-your-session', detail: 'Not your session' },
   404: { description: 'No such session, or it is over', title: 'Not Found', code: 'session-not-found', detail: 'Session not found' },
+  406: { description: 'In none of the forms that are asked for', title: 'Not Acceptable', code: 'not-acceptable', detail: 'It can be had as application/json, text/vtt and text/plain.' },
   409: { description: 'The first request with this key is still running, or its session has ended', title: 'Conflict', code: 'start-in-progress', detail: 'A start with this Idempotency-Key is still running. Try again in a moment.', members: { retry_after: 1 } },
   413: { description: 'The body is too large', title: 'Payload Too Large', code: 'payload-too-large', detail: 'The request is too large.' },
   415: { description: 'The body is not JSON', title: 'Unsupported Media Type', code: 'unsupported-media-type', detail: 'The body is of a type that is not accepted here.' },
-  422: { description: 'The key was used for another request', title: 'Unprocessable Entity', code: 'idempotency-key-reused', detail: 'This Idempotency-Key was used for a different request. Use a new key.' },
+  422: { description: 'What is asked for cannot be done: the code says why', title: 'Unprocessable Entity', code: 'idempotency-key-reused', detail: 'This Idempotency-Key was used for a different request. Use a new key.' },
   429: { description: 'Too many requests, starts or sessions', title: 'Too Many Requests', code: 'too-many-sessions', detail: 'You have as many sessions as one user may have. End one to start another.', members: { retry_after: 60, limit: 5 } },
   500: { description: 'LiveKit or the service failed', title: 'Internal Server Error', code: 'internal-server-error', detail: 'Something went wrong on our side. Try again.' },
   503: { description: 'Not available right now', title: 'Service Unavailable', code: 'service-unavailable', detail: 'The service is not available right now. Try again later.', members: { retry_after: 1 } }

@@ -1,7 +1,7 @@
 // The history of sessions over HTTP: one's own, and for administrators everybody's, with what happened in each.
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import fp from 'fastify-plugin'
-import { agentStates, endReasons, eventTypes, modeNames, states } from '../src/sessions/vocabulary.ts'
+import { agentStates, endReasons, eventTypes, modeNames, states, transcriptStates } from '../src/sessions/vocabulary.ts'
 import { at, atOrNull, choice, choiceOrNull, givenTime, idOf, problems, roomName, roomNameExample, startedAgentType, Strict } from './schemas.ts'
 
 const properties = {
@@ -18,6 +18,7 @@ const properties = {
     dispatches: Type.Integer({ minimum: 0, description: 'How often one was sent for' }),
     joined_at: atOrNull('When it joined last')
   }),
+  transcript: choiceOrNull(transcriptStates, 'What was said: being written, whole, or deleted; null when no transcript was asked for'),
   created_at: at('When it was started'),
   ended_at: atOrNull('When it ended'),
   expires_at: at('When it ends at the latest')
@@ -31,6 +32,7 @@ const example = {
   state: 'ended',
   end_reason: 'user',
   agent: { state: 'left', dispatches: 1, joined_at: '2026-01-01T10:00:01.000Z' },
+  transcript: null,
   created_at: '2026-01-01T10:00:00.000Z',
   ended_at: '2026-01-01T10:12:30.000Z',
   expires_at: '2026-01-01T16:00:00.000Z'

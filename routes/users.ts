@@ -11,11 +11,12 @@ const Export = Type.Object({
   sessions: rows('The user\'s sessions, each with its participants'),
   events: rows('What happened in them, and was refused to the user'),
   acts: rows('What the user did to what is somebody else\'s'),
-  messages: rows('What the app\'s backend was told of')
+  messages: rows('What the app\'s backend was told of'),
+  transcripts: rows('What was said in them, where a transcript was asked for; lines are null where its key is gone')
 }, {
   title: 'UserExport',
   description: 'Everything that is stored of the user',
-  examples: [{ sessions: [], events: [{ id: '1', session_id: null, at: '2026-01-01T10:00:00.000Z', type: 'access.denied', actor: 'user:alice', data: { reason: 'too_many_sessions' } }], acts: [], messages: [] }]
+  examples: [{ sessions: [], events: [{ id: '1', session_id: null, at: '2026-01-01T10:00:00.000Z', type: 'access.denied', actor: 'user:alice', data: { reason: 'too_many_sessions' } }], acts: [], messages: [], transcripts: [] }]
 })
 const Erased = Type.Object({
   status: Type.Unsafe<'erased' | 'erasing'>({ type: 'string', enum: ['erased', 'erasing'], description: 'Gone, or going: a session whose room could come back, or of which a message is on its way, goes last' })

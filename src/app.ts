@@ -15,11 +15,13 @@ import pressure from '../plugins/pressure.ts'
 import sessionMetrics from '../plugins/session-metrics.ts'
 import swagger from '../plugins/swagger.ts'
 import webhookSender from '../plugins/webhooks/index.ts'
+import agents from '../routes/agents.ts'
 import counselorCategories from '../routes/counselor-categories.ts'
 import events from '../routes/events.ts'
 import operations from '../routes/operations.ts'
 import sessions from '../routes/sessions.ts'
 import token from '../routes/token.ts'
+import transcripts from '../routes/transcripts.ts'
 import users from '../routes/users.ts'
 import videoSessions, { createRoom } from '../routes/video-sessions.ts'
 import voiceSessions from '../routes/voice-sessions.ts'
@@ -74,11 +76,13 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
     await app.register(createRoom, { prefix: '/api/video', alias: true })
     await app.register(counselorCategories, { prefix: '/api/v1/counselor-categories' })
     await app.register(sessions, { prefix: '/api/v1/sessions' })
+    await app.register(transcripts, { prefix: '/api/v1/sessions' })
     await app.register(events, { prefix: '/api/v1' })
     await app.register(token, { prefix: '/api/v1/token' })
     await app.register(users, { prefix: '/api/v1/users' })
     await app.register(webhookEndpoints, { prefix: '/api/v1/webhook-endpoints' })
     await app.register(webhooks, { prefix: '/api/v1/livekit' })
+    await app.register(agents, { prefix: '/api/v1/agents' })
     await app.register(web)
 
     await app.ready()

@@ -15,7 +15,10 @@ import { createReadiness, type Readiness } from './sessions/readiness.ts'
 import { createReconciler, type Reconciler } from './sessions/reconciler.ts'
 import { createRetention, type Retention } from './sessions/retention.ts'
 import { createSessions, type Sessions } from './sessions/sessions.ts'
+import type { Session } from './sessions/store.ts'
 import { createStreams, type Streams } from './sessions/streams.ts'
+import { createTranscriptKeys } from './sessions/transcript-keys.ts'
+import { createTranscripts, type Transcripts } from './sessions/transcripts.ts'
 import { noTracing, type Tracing } from './sessions/tracing.ts'
 
 declare module 'fastify' {
@@ -31,6 +34,7 @@ declare module 'fastify' {
     readiness: Readiness
     retention: Retention
     streams: Streams
+    transcripts: Transcripts
   }
 }
 
@@ -44,6 +48,12 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   const autoCreate = createAutoCreate({ livekit, clock, log })
   const audit = createAudit({ store, clock })
   const categories = createCategories({ categories: app.categoryStore, audit, clock })
+  const transcripts = createTranscripts({ store: app.transcriptStore, sessions: store, keys: config.TRANSCRIPT_KEYS ? createTranscriptKeys(config.TRANSCRIPT_KEYS) : undefined, audit, clock, log })
+  const metadataOf = async (session: Session, dispatch: number) => jobMetadata(session, dispatch, {
+    systemPrompt: await categories.promptOf(session),
+    traceparent: tracing.traceparent(),
+    transcriptToken: transcripts.tokenFor(session)
+  })
   const agentArrival = createAgentArrival({ livekit, clock })
   const lifecycle = createLifecycle({ store, livekit, clock, metrics, tracing, agentTimeout: config.AGENT_JOIN_TIMEOUT, onAgent: agentArrival.told, wake: () => reconciler.wake() })
   const reconciler: Reconciler = createReconciler({
@@ -60,13 +70,22 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
       endOnAgentFailure: config.END_ON_AGENT_FAILURE
     },
     revives: autoCreate.isOn,
-    jobMetadata: async (session, dispatch) => jobMetadata(session, dispatch, await categories.promptOf(session), tracing.traceparent()),
+    jobMetadata: metadataOf,
     metrics,
     tracing
   })
   const outbox = createOutbox({ store: app.webhookStore, sender: app.webhookSender, clock, log, metrics: app.webhookSender.metrics })
-  const privacy = createPrivacy({ store: app.privacyStore, lifecycle, audit, clock, log })
-  const retention = createRetention({ store, clock, log, days: config.RETENTION_DAYS, sweep: privacy.sweep })
+  const privacy = createPrivacy({ store: app.privacyStore, lifecycle, transcripts, audit, clock, log })
+  const retention = createRetention({
+    store,
+    clock,
+    log,
+    days: config.RETENTION_DAYS,
+    async sweep () {
+      await privacy.sweep()
+      await transcripts.sweep()
+    }
+  })
 
   app.decorate('sessions', createSessions({
     store,
@@ -78,7 +97,8 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
     clock,
     metrics,
     tracing,
-    promptOf: categories.promptOf,
+    jobMetadata: metadataOf,
+    transcripts: config.TRANSCRIPTS === 'on',
     livekitUrl: config.LIVEKIT_URL,
     limits: {
       sessionsPerUser: config.MAX_SESSIONS_PER_USER,
@@ -94,6 +114,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   const history = createHistory({ store, lifecycle, audit })
   app.decorate('history', history)
   app.decorate('lifecycle', lifecycle)
+  app.decorate('transcripts', transcripts)
   app.decorate('reconciler', reconciler)
   app.decorate('retention', retention)
   const readiness = createReadiness({ store, livekit, clock })
@@ -110,12 +131,13 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   app.addHook('onListen', async () => {
     reconciler.start()
     outbox.start()
+    transcripts.start()
     retention.start()
   })
   app.addHook('preClose', async () => {
     streams.stop()
     autoCreate.stop()
     retention.stop()
-    await Promise.all([reconciler.stop(), outbox.stop()])
+    await Promise.all([reconciler.stop(), outbox.stop(), transcripts.stop()])
   })
-}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'sessionStore', 'categoryStore', 'eventStore', 'privacyStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })
+}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'sessionStore', 'categoryStore', 'eventStore', 'privacyStore', 'transcriptStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })

@@ -45,7 +45,7 @@ export function createStatements () {
   function tell (row: Row, lines: Array<Pick<StoredEvent, 'type' | 'at'> & { message: string } | undefined>) {
     if (row.room_sid === null) return
     for (const line of lines) {
-      if (!line || (row.state === 'ended' && line.type !== 'session.ended')) continue
+      if (!line || (row.state === 'ended' && line.type !== 'session.ended' && line.type !== 'transcript.ready')) continue
       for (const endpoint of endpoints) {
         if (!endpoint.enabled || !(endpoint.events as string[]).includes(line.type)) continue
         messages.push({

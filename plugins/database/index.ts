@@ -8,6 +8,7 @@ import { migrate } from './migrate.ts'
 import { createPrivacyStore } from './privacy-store.ts'
 import { openDatabase } from './query.ts'
 import { createSessionStore } from './session-store.ts'
+import { createTranscriptStore } from './transcript-store.ts'
 import { createWebhookStore } from './webhook-store.ts'
 
 declare module 'fastify' {
@@ -15,6 +16,7 @@ declare module 'fastify' {
     sessionStore: ReturnType<typeof createSessionStore>
     categoryStore: ReturnType<typeof createCategoryStore>
     privacyStore: ReturnType<typeof createPrivacyStore>
+    transcriptStore: ReturnType<typeof createTranscriptStore>
     webhookStore: ReturnType<typeof createWebhookStore>
     eventStore: ReturnType<typeof createEventStore>
   }
@@ -41,6 +43,7 @@ export default fp(async (app) => {
   app.decorate('sessionStore', createSessionStore(database))
   app.decorate('categoryStore', createCategoryStore(database))
   app.decorate('privacyStore', createPrivacyStore(database))
+  app.decorate('transcriptStore', createTranscriptStore(database))
   app.decorate('webhookStore', createWebhookStore(database))
   app.decorate('eventStore', createEventStore(database))
 }, { name: 'database', decorators: { fastify: ['config', 'metrics'] } })

@@ -48,7 +48,15 @@ export function createPrivacyStore ({ query }: Database): PrivacyStore {
     begun: () => query('select user_id, before from erasures order by before', []),
 
     // Rooms that could come back are looked at, and messages that are on their way are delivered or given up, before their session goes.
+    // What was said goes at once, and nothing more is taken (two statements, as transcript-store.ts says).
     async eraseSome (userId, before, limit) {
+      await query('update sessions set transcript = \'deleted\' where user_id = $1 and created_at <= $2 and transcript in (\'writing\', \'ready\')', [userId, before])
+      const said = await count(`
+        with said as (
+          delete from transcript_lines where id in (
+            select l.id from sessions s join transcript_lines l on l.session_id = s.id where s.user_id = $1 and s.created_at <= $2 and s.transcript = 'deleted' limit $3) returning 1)
+        select count(*)::int as count from said`, [userId, before, limit])
+      if (said > 0) return said
       const sessions = await count(`
         with ${permission},
         gone as (

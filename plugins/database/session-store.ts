@@ -12,15 +12,15 @@ const lines = 'select id, id::text as message, at, type from noted'
 /**
  * The outbox, in the statement of the change itself: for each line of the history that the app's backend is told of, a message to every endpoint
  * that wants it. A session is told of from its start on (it has a room) and up to its end, so what a receiver sees is always
- * session.started, the agents, session.ended; an agent that came before the start was through is told of right after it.
+ * session.started, the agents, session.ended, transcript.ready; an agent that came before the start was through is told of right after it.
  * With no endpoint this is a look at an empty table.
  */
-const addMessages = (session: string, told = lines) => `
+export const addMessages = (session: string, told = lines) => `
   sent as (
     insert into webhook_deliveries (endpoint_id, message_id, session_id, user_id, type, at, session, give_up_at)
     select e.id, 'evt_' || l.message, s.id, s.user_id, l.type, l.at, to_jsonb(s) - '{idempotency_key,request_id,ended_by,traceparent}'::text[], l.at + interval '1 day'
       from webhook_endpoints e join (${told}) l on l.type = any(e.events) cross join ${session} s
-     where e.enabled and s.room_sid is not null and (s.state <> 'ended' or l.type = 'session.ended')
+     where e.enabled and s.room_sid is not null and (s.state <> 'ended' or l.type in ('session.ended', 'transcript.ready'))
      order by l.id, l.message)`
 
 const endEvent = `${addEvent('noted', 'ended', 'session.ended', 'ended_by', 'jsonb_build_object(\'reason\', end_reason)', 'ended_at')},
@@ -83,9 +83,9 @@ export function createSessionStore ({ query }: Database): SessionStore {
     // lowest that is still free: exact under any race, one round trip, whatever the limit is (D4). None lands when all were taken meanwhile.
     // The starts of the last minute are those that were on record when the statement began: those of one user go in turn here.
     claim: (session, limits, deadline) => inTurn(session.user_id, () => one(`
-      insert into sessions (id, mode, room_name, user_id, agent_type, category_id, category_name, idempotency_key, request_id, traceparent,
+      insert into sessions (id, mode, room_name, user_id, agent_type, category_id, category_name, idempotency_key, request_id, traceparent, transcript,
         agent_state, agent_dispatches, episode_dispatches, agent_dispatched_at, created_at, expires_at, next_check_at, lease_until, state, slot)
-      select $1, $2, $3, $4, $5, $6::uuid, $7, $8, $16, $18, $9, $10, $10, case when $10 > 0 then $11::timestamptz end, $11, $12, $13, $17, 'starting', s
+      select $1, $2, $3, $4, $5, $6::uuid, $7, $8, $16, $18, $19, $9, $10, $10, case when $10 > 0 then $11::timestamptz end, $11, $12, $13, $17, 'starting', s
         from (
           select s from generate_series(1, least($14::int, (select count(*)::int from sessions where user_id = $4 and ended_at is null) + ${OFFERED})) s
            where not exists (select 1 from sessions where user_id = $4 and slot = s and ended_at is null) order by s) free
@@ -94,7 +94,7 @@ export function createSessionStore ({ query }: Database): SessionStore {
       on conflict do nothing
       returning *`,
     [session.id, session.mode, session.room_name, session.user_id, session.agent_type, session.category_id, session.category_name, session.idempotency_key,
-      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id, session.lease_until, session.traceparent], deadline)),
+      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id, session.lease_until, session.traceparent, session.transcript], deadline)),
 
     byKey: (userId, key, deadline) => one('select * from sessions where user_id = $1 and idempotency_key = $2 and end_reason is distinct from \'start_failed\'', [userId, key], deadline),
 
@@ -197,13 +197,19 @@ export function createSessionStore ({ query }: Database): SessionStore {
         select * from session_events where session_id = $1 and ($2::bigint is null or id < $2) order by id desc limit $3) last order by id`, [sessionId, before ?? null, limit], deadline),
 
     async prune (before, limit) {
-      const sessions = await query('delete from sessions where id in (select id from sessions where ended_at < $1 limit $2) returning 1', [before, limit])
+      // What was said first, in batches: a session may have thousands of lines, and takes those that are left with it.
+      const said = await query(`
+        delete from transcript_lines where id in (select l.id from sessions s join transcript_lines l on l.session_id = s.id where s.ended_at < $1 and s.transcript is not null limit $2)
+        returning 1`, [before, limit])
+      const sessions = said.length === limit
+        ? []
+        : await query('delete from sessions where id in (select id from sessions where ended_at < $1 limit $2) returning 1', [before, limit])
       // The trail is append-only but for this (003.do.audit.sql).
       const events = await query(`
         with retention as materialized (select set_config('livekit_sessions.retention', 'on', true))
         delete from session_events using retention where id in (select id from session_events where at < $1 limit $2) returning 1`, [before, limit])
       const deliveries = await query('delete from webhook_deliveries where id in (select id from webhook_deliveries where at < $1 limit $2) returning 1', [before, limit])
-      return Math.max(sessions.length, events.length, deliveries.length)
+      return Math.max(said.length, sessions.length, events.length, deliveries.length)
     },
 
     countLive: () => query('select mode, state, count(*)::int as count from sessions where ended_at is null group by mode, state', []),

@@ -75,3 +75,16 @@ export const EndpointRefused = sessionError('ENDPOINT_REFUSED', 'Webhooks are no
 export const DeliveryNotFound = sessionError('DELIVERY_NOT_FOUND', 'Delivery not found', 404)
 /** Only what was given up is sent again. */
 export const DeliveryNotDead = sessionError('DELIVERY_NOT_DEAD', 'This delivery has not been given up.', 409)
+
+/** A transcript was asked for where none are kept (TRANSCRIPTS). */
+export const TranscriptsOff = sessionError('TRANSCRIPTS_OFF', 'Transcripts are not kept here. Start without one.', 422)
+/** None was asked for, or it was deleted. */
+export const TranscriptNotFound = sessionError('TRANSCRIPT_NOT_FOUND', 'This session has no transcript', 404)
+/** Its key is not in TRANSCRIPT_KEYS any more, or what is stored is not what was written; the cause says which. */
+export const TranscriptUnreadable = sessionError('TRANSCRIPT_UNREADABLE', 'The transcript cannot be read', 500)
+/** What an agent shows is no token of a call, or of one that is long over. */
+export const AgentTokenInvalid = sessionError('AGENT_TOKEN_INVALID', 'A valid token of the call is required.', 401)
+/** It is whole, deleted, or gone with its session: the agent stops to write. */
+export const TranscriptClosed = sessionError('TRANSCRIPT_CLOSED', 'This transcript takes nothing more.', 409)
+/** As much was written as one transcript may hold. */
+export const TranscriptFull = sessionError('TRANSCRIPT_FULL', 'This transcript is as long as one may be.', 409)

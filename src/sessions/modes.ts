@@ -62,10 +62,10 @@ export function createModes ({ voice, video, agentWait }: Record<ModeName, ModeS
  * What the agent is told with its dispatch, as JSON: which session it is for and how to correlate its logs.
  * It travels in the dispatch only, never in the room, where everybody could read it.
  * @param dispatch which dispatch of the session this is, from 1
- * @param systemPrompt what the agent of a video session is told (B4)
- * @param traceparent of the span that sends for it, for the agent's own spans; nothing when nobody traces
+ * @param more `systemPrompt`: what the agent of a video session is told (B4); `traceparent` of the span that sends for it, for the agent's own
+ * spans; `transcriptToken`: lets it write this session's transcript. Each is left out when there is none
  */
-export function jobMetadata (session: Session, dispatch: number, systemPrompt?: string, traceparent?: string): string {
+export function jobMetadata (session: Session, dispatch: number, { systemPrompt, traceparent, transcriptToken }: { systemPrompt?: string, traceparent?: string, transcriptToken?: string } = {}): string {
   return JSON.stringify({
     session_id: session.id,
     room_name: session.room_name,
@@ -76,6 +76,7 @@ export function jobMetadata (session: Session, dispatch: number, systemPrompt?: 
     ...(systemPrompt && { system_prompt: systemPrompt }),
     request_id: session.request_id,
     ...(traceparent && { traceparent }),
+    ...(transcriptToken && { transcript_token: transcriptToken }),
     dispatch
   })
 }

@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto'
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
+import { TranscriptUnreadable } from './errors.ts'
 import { endBy, type Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { toRecord } from './record.ts'
 import type { Session, SessionEvent } from './store.ts'
+import type { Transcripts } from './transcripts.ts'
 
 type Page<Row> = (userId: string, after: string | undefined, limit: number) => Promise<Array<Row & { id: string }>>
 
@@ -27,11 +29,11 @@ export interface PrivacyStore {
   finish: (userId: string, before: Date) => Promise<boolean>
 }
 
-export interface PrivacyDependencies { store: PrivacyStore, lifecycle: Pick<Lifecycle, 'close'>, audit: Audit, clock: Clock, log: Log }
+export interface PrivacyDependencies { store: PrivacyStore, lifecycle: Pick<Lifecycle, 'close'>, transcripts: Pick<Transcripts, 'linesOf'>, audit: Audit, clock: Clock, log: Log }
 
 const BATCH = 500
 
-export function createPrivacy ({ store, lifecycle, audit, clock, log }: PrivacyDependencies) {
+export function createPrivacy ({ store, lifecycle, transcripts, audit, clock, log }: PrivacyDependencies) {
   /** @throws AdminOnly when it is about somebody else; that is on record */
   async function mayFor (call: Call, userId: string, operation: string): Promise<void> {
     if (call.user.id !== userId) await audit.onlyAdmin(call, operation)
@@ -52,6 +54,18 @@ export function createPrivacy ({ store, lifecycle, audit, clock, log }: PrivacyD
     } while (after !== undefined)
   }
 
+  /** What was said, session by session; null where the key is gone. */
+  async function * said (userId: string) {
+    for await (const session of all(store.sessionsOf, userId) as AsyncIterable<Session>) {
+      if (session.transcript === null || session.transcript === 'deleted') continue
+      const lines = await transcripts.linesOf(session).catch((error: unknown) => {
+        if (error instanceof TranscriptUnreadable) return null
+        throw error
+      })
+      yield { session_id: session.id, lines }
+    }
+  }
+
   return {
     /**
      * Everything that is stored of a user, kind by kind, read as it is taken.
@@ -64,12 +78,13 @@ export function createPrivacy ({ store, lifecycle, audit, clock, log }: PrivacyD
         sessions: all(store.sessionsOf, userId, ({ participants, ...session }) => ({ ...toRecord(session), participants })),
         events: all(store.eventsOf, userId),
         acts: all(store.actsOf, userId),
-        messages: all(store.messagesOf, userId)
+        messages: all(store.messagesOf, userId),
+        transcripts: said(userId)
       }
     },
 
     /**
-     * Ends what is live of a user, and deletes what was until now. What cannot go yet goes with a later `sweep`: sessions whose room could
+     * Ends what is live of a user, and deletes what was until now, what was said first of all. What cannot go yet goes with a later `sweep`: sessions whose room could
      * come back, and those of which a message is on its way.
      * @returns whether all of it is gone
      * @throws AdminOnly, and what the end of a session throws

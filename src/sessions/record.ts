@@ -13,6 +13,7 @@ export function toRecord (session: Session) {
     state: session.state,
     end_reason: session.end_reason,
     agent: { state: session.agent_state, dispatches: session.agent_dispatches, joined_at: session.agent_joined_at },
+    transcript: session.transcript ?? null, // a message of before there were any has none
     created_at: session.created_at,
     ended_at: session.ended_at,
     expires_at: session.expires_at

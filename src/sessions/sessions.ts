@@ -5,10 +5,10 @@ import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Category } from './categories.ts'
 import type { Clock } from './clock.ts'
-import { AgentDidNotCome, EndedWhileStarting, KeyReused, NotYourSession, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, withDetails } from './errors.ts'
+import { AgentDidNotCome, EndedWhileStarting, KeyReused, NotYourSession, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, TranscriptsOff, withDetails } from './errors.ts'
 import { endBy, type Lifecycle } from './lifecycle.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
-import { jobMetadata, roomLimits, type Mode } from './modes.ts'
+import { jobMetadata as plainMetadata, roomLimits, type Mode } from './modes.ts'
 import { present, statusOf } from './presence.ts'
 import type { Participant, Rooms } from './rooms.ts'
 import type { Session, SessionStore } from './store.ts'
@@ -26,14 +26,16 @@ export interface SessionsDependencies {
   limits: { sessionsPerUser: number, startsPerMinute: number, departureTimeout: number, reconcileInterval: number }
   metrics?: SessionMetrics
   tracing?: Tracing
-  /** What the agent of a session is told besides (B4). */
-  promptOf?: (session: Session) => Promise<string | undefined>
+  /** What the agent is told with its dispatch. */
+  jobMetadata?: (session: Session, dispatch: number) => Promise<string> | string
+  /** Whether a start may ask for a transcript. */
+  transcripts?: boolean
   /** The address that clients are given. */
   livekitUrl: string
 }
 
 /** What is asked of a start, by mode. */
-export interface StartRequest { agent_type?: AgentType, category?: Pick<Category, 'id' | 'name'> }
+export interface StartRequest { agent_type?: AgentType, category?: Pick<Category, 'id' | 'name'>, transcript?: boolean }
 
 /** How far the clocks of two replicas may be apart, ms: what the reconciler waits beyond the time that a start may take. */
 const CLOCK_SKEW = 5000
@@ -44,13 +46,13 @@ const LAST_SECOND = 1000
 /** What CreateRoom leaves of a request's time, for the undo, ms. */
 const UNDO_TIME = 500
 
-export function createSessions ({ store, livekit, lifecycle, audit, agentArrival, modes, clock, limits, livekitUrl, promptOf = async () => undefined, metrics = noMetrics, tracing = noTracing }: SessionsDependencies) {
+export function createSessions ({ store, livekit, lifecycle, audit, agentArrival, modes, clock, limits, livekitUrl, jobMetadata = plainMetadata, transcripts = false, metrics = noMetrics, tracing = noTracing }: SessionsDependencies) {
   const later = (ms: number) => new Date(clock.now() + ms)
 
   return {
     /**
      * Starts a session: one insert, one RPC, one update, one signature. With an Idempotency-Key, the same start again gives the same room (D3).
-     * @throws TooManySessions, TooManyStarts, KeyReused, StartInProgress, StartedSessionEnded, and what the store and LiveKit throw
+     * @throws TranscriptsOff, TooManySessions, TooManyStarts, KeyReused, StartInProgress, StartedSessionEnded, and what the store and LiveKit throw
      */
     async start (call: Call, modeName: ModeName, request: StartRequest, idempotencyKey?: string) {
       try {
@@ -114,6 +116,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
 
   async function begin (call: Call, modeName: ModeName, request: StartRequest, idempotencyKey?: string) {
     const mode = modes[modeName]
+    if (request.transcript && !transcripts) throw new TranscriptsOff()
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const id = randomUUID()
       const claimed = await store.claim({
@@ -127,6 +130,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
         idempotency_key: idempotencyKey ?? null,
         request_id: call.id,
         traceparent: tracing.traceparent() ?? null,
+        transcript: request.transcript ? 'writing' : null,
         agent_state: mode.agentName ? 'dispatched' : 'none',
         agent_dispatches: mode.agentName ? 1 : 0,
         created_at: later(0),
@@ -168,7 +172,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
         ...roomLimits,
         departureTimeout: limits.departureTimeout,
         agentName: mode.agentName,
-        agentMetadata: jobMetadata(session, 1, await promptOf(session), tracing.traceparent())
+        agentMetadata: await jobMetadata(session, 1)
       }, call.deadline - UNDO_TIME)
       if (mode.agentWait > 0) await awaitAgent(session, call.deadline - LAST_SECOND)
 
@@ -214,7 +218,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
   }
 
   async function replay (call: Call, mode: Mode, session: Session, request: StartRequest) {
-    if (session.mode !== mode.name || session.agent_type !== (request.agent_type ?? null) || session.category_id !== (request.category?.id ?? null)) throw new KeyReused()
+    if (session.mode !== mode.name || session.agent_type !== (request.agent_type ?? null) || session.category_id !== (request.category?.id ?? null) || (session.transcript !== null) !== (request.transcript ?? false)) throw new KeyReused()
     switch (session.state) {
       case 'live':
         if (!await participantsOf(call, session)) throw new StartedSessionEnded()

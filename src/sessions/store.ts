@@ -1,5 +1,5 @@
 // What the rules need from the database: the record of a session and the few ways it may change.
-import type { AgentState, AgentType, EndReason, EventType, ModeName, State } from './vocabulary.ts'
+import type { AgentState, AgentType, EndReason, EventType, ModeName, State, TranscriptState } from './vocabulary.ts'
 
 /** One user's room from start to end, as it stands in the table `sessions`. */
 export interface Session {
@@ -20,6 +20,8 @@ export interface Session {
   request_id: string
   /** W3C traceparent of the request that started it, when that was traced. */
   traceparent: string | null
+  /** Null when none was asked for. */
+  transcript: TranscriptState | null
   agent_state: AgentState
   agent_dispatches: number
   episode_dispatches: number
@@ -40,7 +42,7 @@ export interface Session {
   check_no: number
 }
 
-export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'traceparent' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'> & {
+export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'traceparent' | 'transcript' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'> & {
   /** Until when its starter may be at work. */
   lease_until: Date
 }

@@ -51,6 +51,7 @@ const claim = statement('claim', [id, user, fc.constantFrom(null, 'k1', 'k2'), a
     category_name: mode === 'video' ? 'Stress' : null,
     idempotency_key: key,
     traceparent: null,
+    transcript: null,
     request_id: 'r',
     agent_state: mode === 'voice' ? 'dispatched' : 'none',
     agent_dispatches: mode === 'voice' ? 1 : 0,
@@ -108,7 +109,7 @@ function plain (value: unknown): unknown {
 t.test('any statements in any order give the same answers', { timeout: 240_000 }, async (t) => {
   let runs = 0
   await fc.assert(fc.asyncProperty(fc.array(statements, { minLength: 5, maxLength: 30 }), async (script) => {
-    await query('truncate sessions, session_events, participants, webhook_deliveries')
+    await query('truncate sessions, session_events, participants, webhook_deliveries, transcript_lines, transcript_writers')
     const sql = createStatements()
     sql.endpoints.push(anEndpoint)
     const memory: Both = { ...createMemoryStore(sql), outbox: createMemoryOutbox(sql) }
