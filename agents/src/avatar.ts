@@ -12,6 +12,7 @@ import { avatarPrompt } from './prompts.ts'
 import { report, type AvatarState } from './reports.ts'
 import { silenceHost } from './silence-host.ts'
 import { SpeechOutput } from './speech-output.ts'
+import { writeDown } from './transcript.ts'
 
 const AVATAR = 'bey-avatar-agent'
 
@@ -57,6 +58,8 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
     if (isUser(participant)) ifConversing(() => session.interrupt())
   })
 
+  const listening = writeDown(call, session, config.SERVICE_URL)
+
   const startedAt = performance.now()
   const avatar = new Avatar({ avatarId: config.BEY_AVATAR_ID, apiKey: config.BEY_API_KEY, apiUrl: config.BEY_API_URL, connOptions: { maxRetry: 2, retryIntervalMs: 500, timeoutMs: 2500 } })
   let output: SpeechOutput | undefined
@@ -80,6 +83,7 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
     inputOptions: { closeOnDisconnect: false, textEnabled: false },
     outputOptions: { audioEnabled: output === undefined }
   })
+  listening()
 
   if (output) {
     try {

@@ -11,6 +11,8 @@ const shared = {
   request_id: z.string().min(1).max(200),
   /** Of the span that sent for the agent (https://www.w3.org/TR/trace-context/#traceparent-header); there when the service is traced. */
   traceparent: z.string().max(100).optional(),
+  /** Lets this session's agent write its transcript; there when one is wanted. A secret: never logged. */
+  transcript_token: z.string().max(1000).optional(),
   /** 1 for the session's first agent; each replacement counts one up. */
   dispatch: z.number().int().min(1)
 }

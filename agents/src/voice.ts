@@ -12,6 +12,7 @@ import { voicePrompt } from './prompts.ts'
 import { report, type Part, type TurnPart } from './reports.ts'
 import { silenceHost } from './silence-host.ts'
 import { listenToTexts } from './texts.ts'
+import { writeDown } from './transcript.ts'
 
 /** Milliseconds the farewell may take: the session is over whether or not it can be spoken. */
 const FAREWELL = 15_000
@@ -58,6 +59,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   session.on(voice.AgentSessionEventTypes.MetricsCollected, ({ metrics }) => {
     for (const [part, ms] of partsOf(metrics)) report({ type: 'part', part, seconds: ms / 1000 })
   })
+  const listening = writeDown(call, session, config.SERVICE_URL)
   reportFirstSound(call, session)
   // Whoever left hears nothing: stop talking, be ready for the return.
   ctx.room.on(RoomEvent.ParticipantDisconnected, (participant) => {
@@ -99,6 +101,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
       textEnabled: false
     }
   })
+  listening()
   listenToTexts(ctx.room, { burst: config.TEXT_BURST, interval: config.TEXT_INTERVAL, characters: config.TEXT_MAX_CHARS }, log, (userInput) => ifConversing(() => {
     session.interrupt()
     session.generateReply({ userInput })

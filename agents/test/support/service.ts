@@ -22,12 +22,20 @@ export async function startService (livekit: LiveKit, port: number, env: Record<
     /** A user's token, as the app's own sign-in would give it. */
     token: (user: string) => headers(user).authorization.slice('Bearer '.length),
     /** POST start: what the user gets, and when it was asked for. */
-    async start (user: string, agentType = 'workout') {
+    async start (user: string, agentType = 'workout', more: object = {}) {
       const startedAt = performance.now()
-      const response = await fetch(`${service.url}/api/v1/voice-sessions/start`, { method: 'POST', headers: headers(user), body: JSON.stringify({ agent_type: agentType }) })
+      const response = await fetch(`${service.url}/api/v1/voice-sessions/start`, { method: 'POST', headers: headers(user), body: JSON.stringify({ agent_type: agentType, ...more }) })
       if (response.status !== 200) throw new Error(`start: ${response.status} ${await response.text()}`)
       const { room_name: roomName, token } = await response.json() as { room_name: string, token: string }
       return { roomName, token, startedAt }
+    },
+    /** What was said in the user's latest session. */
+    async transcript (user: string) {
+      const { authorization } = headers(user)
+      const { sessions } = await (await fetch(`${service.url}/api/v1/sessions?limit=1`, { headers: { authorization } })).json() as { sessions: Array<{ id: string }> }
+      const response = await fetch(`${service.url}/api/v1/sessions/${sessions[0]!.id}/transcript`, { headers: { authorization } })
+      if (response.status !== 200) throw new Error(`transcript: ${response.status} ${await response.text()}`)
+      return await response.json() as { state: string, lines: Array<{ at: string, until: string, by: string, text: string }> }
     },
     async status (user: string, roomName: string) {
       const response = await fetch(`${service.url}/api/v1/voice-sessions/${roomName}/status`, { headers: headers(user) })

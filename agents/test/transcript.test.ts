@@ -1,0 +1,184 @@
+// The transcript of real calls is what was said in them, also after the agent was killed in mid-sentence; nothing of it is in any log.
+import assert from 'node:assert/strict'
+import { createServer, type Server } from 'node:http'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from '../src/log.ts'
+import { openTranscript, type Line } from '../src/transcript.ts'
+import { call } from './support/caller.ts'
+import { until } from './support/processes.ts'
+import { agentJoins } from './support/session.ts'
+import { startWholeStage, type WholeStage } from './support/stage.ts'
+
+const KEY = 'c8a1f04e7b92d3650e8b47cf12d59a6374eb08d1f6923ca5b0d71e6f48295c3b'
+const STORY = [
+  'Once upon a time there was a runner who trained every morning before the sun came up.',
+  'She ran along the river, over the old bridge, and through the quiet park.',
+  'One day she met another runner, and they decided to train together for the long race in autumn.'
+]
+const QUESTION = 'What is the weather in Paris today?'
+
+let stage: WholeStage
+before(async () => { stage = await startWholeStage({ serviceEnv: { TRANSCRIPTS: 'on', TRANSCRIPT_KEYS: `one:${KEY}`, LOG_LEVEL: 'debug' } }) })
+after(async () => { await stage?.stop() })
+
+const words = (text: string) => text.toLowerCase().replace(/[^a-z ]/g, '').split(/\s+/).filter(Boolean)
+
+/** Words that would have to be changed, as a share of those that were said. */
+function wordErrorRate (said: string, written: string): number {
+  const [a, b] = [words(said), words(written)]
+  let row = b.map((_, n) => n + 1)
+  row.unshift(0)
+  for (const [n, word] of a.entries()) {
+    const next = [n + 1]
+    for (const [m, other] of b.entries()) next.push(Math.min(next[m]! + 1, row[m + 1]! + 1, row[m]! + (word === other ? 0 : 1)))
+    row = next
+  }
+  return row.at(-1)! / a.length
+}
+
+function assertUnlogged (stage: WholeStage): void {
+  for (const [whose, log] of [['worker', stage.worker.output()], ['service', stage.service.log()]] as const) {
+    assert.ok(log.length > 500, `${whose} logs`)
+    for (const secret of ['weather in paris', 'snowy in paris', 'workout coach', 'once upon', 'old bridge', 'goodbye', 'eyJ', KEY]) {
+      assert.ok(!log.toLowerCase().includes(secret.toLowerCase()), `the log of the ${whose} says "${secret}"`)
+    }
+  }
+}
+
+test('a spoken call is written down: who said what, in which order, and which tools were called', async () => {
+  const { livekit, service, speech, mcp } = stage
+  const session = await service.start('user-1', 'workout', { transcript: true })
+  await agentJoins(livekit, session.roomName)
+  const joined = performance.now()
+  const caller = await call(livekit, session.roomName, 'user-1', undefined, session.token)
+  await caller.hearsSilence(await caller.hears(joined))
+  const { endedAt } = await caller.say(await speech.speak(QUESTION))
+  await caller.hearsSilence(await caller.hears(endedAt))
+
+  const soFar = await service.transcript('user-1')
+  assert.equal(soFar.state, 'writing')
+  assert.deepEqual(soFar.lines.map(({ by }) => by), ['agent', 'user', 'tool', 'agent'])
+
+  await caller.say(await speech.speak('Thank you, goodbye.'))
+  await until('the room is gone', async () => (await livekit.rooms.listRooms([session.roomName])).length === 0, 15_000)
+  await caller.leave()
+  const { lines } = await until('the transcript is ready', async () => {
+    const transcript = await service.transcript('user-1')
+    return transcript.state === 'ready' && transcript
+  }, 20_000)
+  const [greeting, question, tool, answer, goodbye] = lines
+  assert.match(greeting!.text, /workout coach/i)
+  const rate = wordErrorRate(`${QUESTION} Thank you, goodbye.`, `${question!.text} ${goodbye!.text}`)
+  console.log(`word error rate ${rate}`)
+  assert.ok(rate <= 0.1, `${question!.text} ${goodbye!.text}`)
+  assert.deepEqual([question!.by, goodbye!.by], ['user', 'user'])
+  assert.deepEqual([tool!.by, tool!.text], ['tool', 'get_weather'])
+  assert.equal(mcp.calls.length, 1)
+  assert.match(answer!.text, /snowy in Paris/)
+  assert.equal(lines.length, 5)
+  for (const { at, until } of lines) assert.ok(at <= until, `${at} ${until}`)
+  assertUnlogged(stage)
+})
+
+test('killed in mid-sentence, the agent leaves all but that sentence behind; the next one goes on', async () => {
+  const { livekit, service, speech, worker } = stage
+  const session = await service.start('user-2', 'workout', { transcript: true })
+  const agent = await agentJoins(livekit, session.roomName)
+  const joined = performance.now()
+  const caller = await call(livekit, session.roomName, 'user-2', undefined, session.token)
+  await caller.hearsSilence(await caller.hears(joined))
+  const { endedAt } = await caller.say(await speech.speak('Please tell me a story.'))
+  const began = await caller.hears(endedAt)
+  await until('a sentence and some of the next', () => performance.now() > began + 7000)
+  const killed = performance.now()
+  process.kill(worker.pidOf(), 'SIGKILL')
+  const heard = await speech.recognise(caller.recording(began - 100, killed))
+  const whole = STORY.filter((sentence) => words(heard).join(' ').includes(words(sentence).slice(-2).join(' ')))
+  assert.ok(whole.length >= 1 && whole.length < STORY.length, `heard: ${heard}`)
+
+  const greeting = await until('the next agent is heard', () => caller.heard.find(({ from, level, at }) => from !== agent.identity && level > -45 && at > killed), 8000)
+  await caller.hearsSilence(greeting.at)
+  const { endedAt: asked } = await caller.say(await speech.speak(QUESTION))
+  await caller.hearsSilence(await caller.hears(asked))
+  await service.end('user-2', session.roomName)
+  await caller.leave()
+
+  const { state, lines } = await service.transcript('user-2')
+  assert.deepEqual(lines.map(({ by }) => by), ['agent', 'user', 'agent', 'agent', 'user', 'tool', 'agent'])
+  assert.match(lines[1]!.text, /story/i)
+  const story = lines[2]!.text
+  assert.ok(STORY.join(' ').startsWith(story), story)
+  assert.ok(story.startsWith(whole.join(' ')), `${story} | heard: ${heard}`)
+  assert.match(lines[6]!.text, /snowy in Paris/)
+  assert.equal(state, 'writing', 'the first one never said that it is done')
+  assertUnlogged(stage)
+})
+
+test('a call without a transcript is not written down', async () => {
+  const { livekit, service } = stage
+  const session = await service.start('user-3')
+  const joined = performance.now()
+  await agentJoins(livekit, session.roomName)
+  const caller = await call(livekit, session.roomName, 'user-3', undefined, session.token)
+  await caller.hearsSilence(await caller.hears(joined))
+  await assert.rejects(service.transcript('user-3'), /transcript-not-found/)
+  await service.end('user-3', session.roomName)
+  await caller.leave()
+})
+
+/** The service's side, with answers that a test gives. */
+async function startReceiver (t: { after (work: () => void): void }, answer: (n: number) => number | undefined) {
+  const bodies: Array<{ writer: string, lines: Line[], done?: boolean }> = []
+  const server: Server = createServer(async (request, response) => {
+    let text = ''
+    for await (const chunk of request) text += chunk
+    bodies.push(JSON.parse(text))
+    const status = answer(bodies.length)
+    if (status) response.writeHead(status).end('{}')
+    else response.destroy()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  const warnings: object[] = []
+  const log = { warn: (fields: object) => warnings.push(fields) } as unknown as Logger
+  return { bodies, warnings, transcript: openTranscript(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 'token', log) }
+}
+
+test('a service that is away for a moment gets every line, the latest of each, in order', async (t) => {
+  const { bodies, warnings, transcript } = await startReceiver(t, (n) => n === 1 ? 200 : n === 2 ? undefined : n === 3 ? 503 : 200)
+  const line = transcript.begin('agent', 'One.')
+  line.set('One. Two.')
+  line.set('One. Two.')
+  for (let n = 0; n < 20; n++) transcript.begin('user', `line ${n}`)
+  line.set('One. Two. Three.')
+  await transcript.close()
+  const taken = bodies.slice(3).flatMap(({ lines }) => lines)
+  assert.deepEqual(taken.filter(({ seq }) => seq === 1).at(-1)?.text, 'One. Two. Three.')
+  assert.deepEqual(new Set(taken.map(({ seq }) => seq)), new Set(Array.from({ length: 21 }, (_, n) => n + 1)))
+  assert.ok(bodies.every(({ lines }) => lines.length <= 8))
+  assert.deepEqual(bodies.map(({ done }) => done ?? false), [...bodies.slice(1).map(() => false), true])
+  assert.equal(new Set(bodies.map(({ writer }) => writer)).size, 1)
+  assert.equal(warnings.length, 1)
+})
+
+test('a transcript that is over is left alone', async (t) => {
+  const { bodies, warnings, transcript } = await startReceiver(t, (n) => n === 1 ? 200 : 409)
+  transcript.begin('user', 'too late')
+  await until('it was refused', () => warnings.length === 1)
+  transcript.begin('user', 'more')
+  await transcript.close()
+  assert.equal(bodies.length, 2)
+  assert.deepEqual(warnings, [{ status: 409 }])
+})
+
+test('a service that is away for good holds up the end of a call for 5 s, and no more', async (t) => {
+  const { transcript } = await startReceiver(t, () => undefined)
+  transcript.begin('user', 'lost')
+  assert.equal(await Promise.race([transcript.close().then(() => 'closed'), sleep(8000).then(() => 'waits')]), 'closed')
+})
