@@ -22,6 +22,8 @@ export default fp(async (app) => {
 
   const registers = [app.metrics]
   const attempts = new Counter({ name: 'webhook_attempts_total', help: 'Attempts to deliver an outgoing webhook, by what became of the message', labelNames: ['outcome'] as const, registers })
+  // From zero: Prometheus sees no rise in a series that begins with its first message.
+  for (const outcome of ['delivered', 'retried', 'dead']) attempts.inc({ outcome }, 0)
   const duration = new Histogram({ name: 'webhook_attempt_seconds', help: 'From the lookup of an endpoint to its answer', buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10], registers })
   app.decorate('webhookSender', {
     ...sender,
