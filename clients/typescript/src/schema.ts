@@ -316,6 +316,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sessions/{id}/transcript": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what was said in a session
+         * @description For the owner alone, when the start asked for it: what was said so far, or all of it once the state is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text (`text/plain`).
+         */
+        get: operations["getTranscript"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete what was said in a session
+         * @description For the owner alone; on record. Also while the session goes on: nothing more is written then.
+         */
+        delete: operations["deleteTranscript"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions/{id}/events": {
         parameters: {
             query?: never;
@@ -630,6 +654,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "transcript.ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What was said in a session that is over can be read
+         * @description Posted to each endpoint that wants it, in the form of Standard Webhooks: at least once, those of a session in their order.
+         */
+        post: operations["onTranscriptReady"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export interface components {
     schemas: {
@@ -679,6 +723,8 @@ export interface components {
              * @enum {string}
              */
             agent_type: "workout" | "diet" | "supplement" | "tracker" | "scheduler" | "general";
+            /** @description Whether what is said is written down (docs/transcripts.md); 422 where no transcripts are kept */
+            transcript?: boolean;
         };
         /** @description The room, and what it takes to join it */
         StartedVoiceSession: {
@@ -765,6 +811,8 @@ export interface components {
              * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
              */
             counselor_category: string;
+            /** @description Whether what is said is written down (docs/transcripts.md); 422 where no transcripts are kept */
+            transcript?: boolean;
         };
         /** @description The room, and what it takes to join it */
         StartedVideoSession: {
@@ -997,6 +1045,11 @@ export interface components {
                 joined_at: string | null;
             };
             /**
+             * @description What was said: being written, whole, or deleted; null when no transcript was asked for
+             * @example writing
+             */
+            transcript: ("writing" | "ready" | "deleted") | null;
+            /**
              * Format: date-time
              * @description When it was started
              * @example 2026-01-01T10:00:00.000Z
@@ -1033,7 +1086,7 @@ export interface components {
              * @example session.started
              * @enum {string}
              */
-            type: "session.started" | "session.ended" | "participant.joined" | "participant.left" | "agent.dispatched" | "agent.joined" | "agent.left" | "agent.failed" | "token.issued" | "access.denied" | "admin.read" | "category.created" | "category.changed" | "endpoint.created" | "endpoint.changed" | "endpoint.deleted" | "endpoint.secret_rotated" | "delivery.retried" | "user.erased";
+            type: "session.started" | "session.ended" | "participant.joined" | "participant.left" | "agent.dispatched" | "agent.joined" | "agent.left" | "agent.failed" | "token.issued" | "access.denied" | "admin.read" | "category.created" | "category.changed" | "endpoint.created" | "endpoint.changed" | "endpoint.deleted" | "endpoint.secret_rotated" | "delivery.retried" | "transcript.ready" | "transcript.deleted" | "user.erased";
             /**
              * @description Who: user:<id>, admin:<id>, livekit or service
              * @example user:alice
@@ -1101,6 +1154,11 @@ export interface components {
                 joined_at: string | null;
             };
             /**
+             * @description What was said: being written, whole, or deleted; null when no transcript was asked for
+             * @example writing
+             */
+            transcript: ("writing" | "ready" | "deleted") | null;
+            /**
              * Format: date-time
              * @description When it was started
              * @example 2026-01-01T10:00:00.000Z
@@ -1133,6 +1191,89 @@ export interface components {
              * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
              */
             id: string;
+        };
+        TranscriptLine: {
+            /**
+             * Format: date-time
+             * @description When its first word was said
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            at: string;
+            /**
+             * Format: date-time
+             * @description When its last word was said
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            until: string;
+            /**
+             * @description Who said it; a tool that the agent used is a line, too
+             * @example user
+             * @enum {string}
+             */
+            by: "user" | "agent" | "tool";
+            /** @description What was said; of a tool, its name */
+            text: string;
+        };
+        /**
+         * @description What was said
+         * @example {
+         *       "session_id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11",
+         *       "state": "ready",
+         *       "began_at": "2026-01-01T10:00:00.000Z",
+         *       "lines": [
+         *         {
+         *           "at": "2026-01-01T10:00:04.210Z",
+         *           "until": "2026-01-01T10:00:05.900Z",
+         *           "by": "user",
+         *           "text": "What is the weather in Paris?"
+         *         },
+         *         {
+         *           "at": "2026-01-01T10:00:06.100Z",
+         *           "until": "2026-01-01T10:00:06.300Z",
+         *           "by": "tool",
+         *           "text": "get_weather"
+         *         },
+         *         {
+         *           "at": "2026-01-01T10:00:06.900Z",
+         *           "until": "2026-01-01T10:00:08.100Z",
+         *           "by": "agent",
+         *           "text": "It is snowy in Paris."
+         *         }
+         *       ]
+         *     }
+         */
+        Transcript: {
+            /**
+             * Format: uuid
+             * @description The session's id
+             * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+             */
+            session_id: string;
+            /**
+             * @description Whether more may come
+             * @example writing
+             * @enum {string}
+             */
+            state: "writing" | "ready";
+            /**
+             * Format: date-time
+             * @description When the session was started: times of captions count from then
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            began_at: string;
+            /** @description In the order in which they were said */
+            lines: components["schemas"]["TranscriptLine"][];
+        };
+        /** @description What was said is gone */
+        DeletedTranscript: {
+            /** @enum {string} */
+            status: "deleted";
+            /**
+             * Format: uuid
+             * @description The session's id
+             * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+             */
+            session_id: string;
         };
         /** @description The sessions in numbers */
         Overview: {
@@ -1239,6 +1380,10 @@ export interface components {
             messages: {
                 [key: string]: unknown;
             }[];
+            /** @description What was said in them, where a transcript was asked for; lines are null where its key is gone */
+            transcripts: {
+                [key: string]: unknown;
+            }[];
         };
         /** @description What may go now is gone */
         ErasedUser: {
@@ -1267,7 +1412,7 @@ export interface components {
              *       "session.ended"
              *     ]
              */
-            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed")[];
+            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready")[];
             /**
              * @description What it is for
              * @example Billing
@@ -1311,7 +1456,7 @@ export interface components {
              *       "session.ended"
              *     ]
              */
-            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed")[];
+            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready")[];
             /**
              * @description What it is for
              * @example Billing
@@ -1340,7 +1485,7 @@ export interface components {
              *       "session.ended"
              *     ]
              */
-            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed")[];
+            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready")[];
             /**
              * @description What it is for
              * @example Billing
@@ -1392,7 +1537,7 @@ export interface components {
              *       "session.ended"
              *     ]
              */
-            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed")[];
+            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready")[];
             /**
              * @description What it is for
              * @example Billing
@@ -1432,7 +1577,7 @@ export interface components {
              *       "session.ended"
              *     ]
              */
-            events?: ("session.started" | "session.ended" | "agent.joined" | "agent.failed")[];
+            events?: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready")[];
             /**
              * @description What it is for
              * @example Billing
@@ -1474,7 +1619,7 @@ export interface components {
              * @example session.started
              * @enum {string}
              */
-            type: "session.started" | "session.ended" | "agent.joined" | "agent.failed";
+            type: "session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready";
             /**
              * Format: date-time
              * @description When that happened
@@ -1541,7 +1686,7 @@ export interface components {
              * @example session.started
              * @enum {string}
              */
-            type: "session.started" | "session.ended" | "agent.joined" | "agent.failed";
+            type: "session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready";
             /**
              * Format: date-time
              * @description When that happened
@@ -1670,7 +1815,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The key was used for another request */
+            /** @description What is asked for cannot be done: the code says why */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2150,7 +2295,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The key was used for another request */
+            /** @description What is asked for cannot be done: the code says why */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2630,7 +2775,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The key was used for another request */
+            /** @description What is asked for cannot be done: the code says why */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3160,6 +3305,7 @@ export interface operations {
                      *             "dispatches": 1,
                      *             "joined_at": "2026-01-01T10:00:01.000Z"
                      *           },
+                     *           "transcript": null,
                      *           "created_at": "2026-01-01T10:00:00.000Z",
                      *           "ended_at": "2026-01-01T10:12:30.000Z",
                      *           "expires_at": "2026-01-01T16:00:00.000Z"
@@ -3265,6 +3411,7 @@ export interface operations {
                      *         "dispatches": 1,
                      *         "joined_at": "2026-01-01T10:00:01.000Z"
                      *       },
+                     *       "transcript": null,
                      *       "created_at": "2026-01-01T10:00:00.000Z",
                      *       "ended_at": "2026-01-01T10:12:30.000Z",
                      *       "expires_at": "2026-01-01T16:00:00.000Z",
@@ -3378,6 +3525,201 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["EndedSession"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getTranscript: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The session's id
+                 * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was said, in the form that Accept asks for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Transcript"];
+                    "text/vtt": string;
+                    "text/plain": string;
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description In none of the forms that are asked for */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteTranscript: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The session's id
+                 * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was said is gone */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "deleted",
+                     *       "session_id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeletedTranscript"];
                 };
             };
             /** @description The request is not valid */
@@ -3863,7 +4205,8 @@ export interface operations {
                      *         }
                      *       ],
                      *       "acts": [],
-                     *       "messages": []
+                     *       "messages": [],
+                     *       "transcripts": []
                      *     }
                      */
                     "application/json": components["schemas"]["UserExport"];
@@ -4186,7 +4529,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The key was used for another request */
+            /** @description What is asked for cannot be done: the code says why */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4525,7 +4868,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The key was used for another request */
+            /** @description What is asked for cannot be done: the code says why */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5038,6 +5381,44 @@ export interface operations {
                 "application/json": {
                     /** @enum {string} */
                     type: "agent.failed";
+                    /**
+                     * Format: date-time
+                     * @description When it happened
+                     */
+                    timestamp: string;
+                    data: components["schemas"]["Session"];
+                };
+            };
+        };
+        responses: {
+            /** @description Taken; anything else is tried again */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onTranscriptReady: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: tells repetitions */
+                "webhook-id": string;
+                /** @description When it was signed, seconds since 1970 */
+                "webhook-timestamp": string;
+                /** @description v1,<base64>, one for each secret that is valid, with a blank between */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @enum {string} */
+                    type: "transcript.ready";
                     /**
                      * Format: date-time
                      * @description When it happened

@@ -9,6 +9,8 @@ from .counselor_categories import CounselorCategories
 from .counselor_category import CounselorCategory
 from .counselor_category_change import CounselorCategoryChange
 from .counselor_category_entry import CounselorCategoryEntry
+from .deleted_transcript import DeletedTranscript
+from .deleted_transcript_status import DeletedTranscriptStatus
 from .deleted_webhook_endpoint import DeletedWebhookEndpoint
 from .deleted_webhook_endpoint_status import DeletedWebhookEndpointStatus
 from .ended_session import EndedSession
@@ -45,6 +47,7 @@ from .session_detail_agent_type import SessionDetailAgentType
 from .session_detail_end_reason_type_0 import SessionDetailEndReasonType0
 from .session_detail_mode import SessionDetailMode
 from .session_detail_state import SessionDetailState
+from .session_detail_transcript_type_0 import SessionDetailTranscriptType0
 from .session_end_reason_type_0 import SessionEndReasonType0
 from .session_event import SessionEvent
 from .session_event_data import SessionEventData
@@ -52,6 +55,7 @@ from .session_event_type import SessionEventType
 from .session_mode import SessionMode
 from .session_page import SessionPage
 from .session_state import SessionState
+from .session_transcript_type_0 import SessionTranscriptType0
 from .started_video_session import StartedVideoSession
 from .started_voice_session import StartedVoiceSession
 from .started_voice_session_agent_type import StartedVoiceSessionAgentType
@@ -61,11 +65,16 @@ from .token_request_room_config_agents_item import TokenRequestRoomConfigAgentsI
 from .token_request_room_config_agents_item_agent_name import (
     TokenRequestRoomConfigAgentsItemAgentName,
 )
+from .transcript import Transcript
+from .transcript_line import TranscriptLine
+from .transcript_line_by import TranscriptLineBy
+from .transcript_state import TranscriptState
 from .user_export import UserExport
 from .user_export_acts_item import UserExportActsItem
 from .user_export_events_item import UserExportEventsItem
 from .user_export_messages_item import UserExportMessagesItem
 from .user_export_sessions_item import UserExportSessionsItem
+from .user_export_transcripts_item import UserExportTranscriptsItem
 from .video_session_request import VideoSessionRequest
 from .video_session_status import VideoSessionStatus
 from .voice_session_request import VoiceSessionRequest
@@ -100,6 +109,8 @@ __all__ = (
     "CounselorCategory",
     "CounselorCategoryChange",
     "CounselorCategoryEntry",
+    "DeletedTranscript",
+    "DeletedTranscriptStatus",
     "DeletedWebhookEndpoint",
     "DeletedWebhookEndpointStatus",
     "EndedSession",
@@ -136,6 +147,7 @@ __all__ = (
     "SessionDetailEndReasonType0",
     "SessionDetailMode",
     "SessionDetailState",
+    "SessionDetailTranscriptType0",
     "SessionEndReasonType0",
     "SessionEvent",
     "SessionEventData",
@@ -143,6 +155,7 @@ __all__ = (
     "SessionMode",
     "SessionPage",
     "SessionState",
+    "SessionTranscriptType0",
     "StartedVideoSession",
     "StartedVoiceSession",
     "StartedVoiceSessionAgentType",
@@ -150,11 +163,16 @@ __all__ = (
     "TokenRequestRoomConfig",
     "TokenRequestRoomConfigAgentsItem",
     "TokenRequestRoomConfigAgentsItemAgentName",
+    "Transcript",
+    "TranscriptLine",
+    "TranscriptLineBy",
+    "TranscriptState",
     "UserExport",
     "UserExportActsItem",
     "UserExportEventsItem",
     "UserExportMessagesItem",
     "UserExportSessionsItem",
+    "UserExportTranscriptsItem",
     "VideoSessionRequest",
     "VideoSessionStatus",
     "VoiceSessionRequest",

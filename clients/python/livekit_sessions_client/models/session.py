@@ -12,6 +12,7 @@ from ..models.session_agent_type import SessionAgentType
 from ..models.session_end_reason_type_0 import SessionEndReasonType0
 from ..models.session_mode import SessionMode
 from ..models.session_state import SessionState
+from ..models.session_transcript_type_0 import SessionTranscriptType0
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Session:
         state (SessionState): Where it is on its way
         end_reason (None | SessionEndReasonType0): Why it ended; null while it has not
         agent (SessionAgent):
+        transcript (None | SessionTranscriptType0): What was said: being written, whole, or deleted; null when no
+            transcript was asked for
         created_at (datetime.datetime): When it was started
         ended_at (datetime.datetime | None): When it ended
         expires_at (datetime.datetime): When it ends at the latest
@@ -46,6 +49,7 @@ class Session:
     state: SessionState
     end_reason: None | SessionEndReasonType0
     agent: SessionAgent
+    transcript: None | SessionTranscriptType0
     created_at: datetime.datetime
     ended_at: datetime.datetime | None
     expires_at: datetime.datetime
@@ -71,6 +75,12 @@ class Session:
             end_reason = self.end_reason
 
         agent = self.agent.to_dict()
+
+        transcript: None | str
+        if isinstance(self.transcript, SessionTranscriptType0):
+            transcript = self.transcript.value
+        else:
+            transcript = self.transcript
 
         created_at = self.created_at.isoformat()
 
@@ -99,6 +109,7 @@ class Session:
                 "state": state,
                 "end_reason": end_reason,
                 "agent": agent,
+                "transcript": transcript,
                 "created_at": created_at,
                 "ended_at": ended_at,
                 "expires_at": expires_at,
@@ -143,6 +154,21 @@ class Session:
 
         agent = SessionAgent.from_dict(d.pop("agent"))
 
+        def _parse_transcript(data: object) -> None | SessionTranscriptType0:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                transcript_type_0 = SessionTranscriptType0(data)
+
+                return transcript_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | SessionTranscriptType0, data)
+
+        transcript = _parse_transcript(d.pop("transcript"))
+
         created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
 
         def _parse_ended_at(data: object) -> datetime.datetime | None:
@@ -179,6 +205,7 @@ class Session:
             state=state,
             end_reason=end_reason,
             agent=agent,
+            transcript=transcript,
             created_at=created_at,
             ended_at=ended_at,
             expires_at=expires_at,

@@ -12,6 +12,7 @@ from ..models.session_detail_agent_type import SessionDetailAgentType
 from ..models.session_detail_end_reason_type_0 import SessionDetailEndReasonType0
 from ..models.session_detail_mode import SessionDetailMode
 from ..models.session_detail_state import SessionDetailState
+from ..models.session_detail_transcript_type_0 import SessionDetailTranscriptType0
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class SessionDetail:
         state (SessionDetailState): Where it is on its way
         end_reason (None | SessionDetailEndReasonType0): Why it ended; null while it has not
         agent (SessionDetailAgent):
+        transcript (None | SessionDetailTranscriptType0): What was said: being written, whole, or deleted; null when no
+            transcript was asked for
         created_at (datetime.datetime): When it was started
         ended_at (datetime.datetime | None): When it ended
         expires_at (datetime.datetime): When it ends at the latest
@@ -50,6 +53,7 @@ class SessionDetail:
     state: SessionDetailState
     end_reason: None | SessionDetailEndReasonType0
     agent: SessionDetailAgent
+    transcript: None | SessionDetailTranscriptType0
     created_at: datetime.datetime
     ended_at: datetime.datetime | None
     expires_at: datetime.datetime
@@ -77,6 +81,12 @@ class SessionDetail:
             end_reason = self.end_reason
 
         agent = self.agent.to_dict()
+
+        transcript: None | str
+        if isinstance(self.transcript, SessionDetailTranscriptType0):
+            transcript = self.transcript.value
+        else:
+            transcript = self.transcript
 
         created_at = self.created_at.isoformat()
 
@@ -113,6 +123,7 @@ class SessionDetail:
                 "state": state,
                 "end_reason": end_reason,
                 "agent": agent,
+                "transcript": transcript,
                 "created_at": created_at,
                 "ended_at": ended_at,
                 "expires_at": expires_at,
@@ -159,6 +170,21 @@ class SessionDetail:
         end_reason = _parse_end_reason(d.pop("end_reason"))
 
         agent = SessionDetailAgent.from_dict(d.pop("agent"))
+
+        def _parse_transcript(data: object) -> None | SessionDetailTranscriptType0:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                transcript_type_0 = SessionDetailTranscriptType0(data)
+
+                return transcript_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | SessionDetailTranscriptType0, data)
+
+        transcript = _parse_transcript(d.pop("transcript"))
 
         created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
 
@@ -210,6 +236,7 @@ class SessionDetail:
             state=state,
             end_reason=end_reason,
             agent=agent,
+            transcript=transcript,
             created_at=created_at,
             ended_at=ended_at,
             expires_at=expires_at,

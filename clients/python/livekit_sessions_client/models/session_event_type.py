@@ -20,6 +20,8 @@ class SessionEventType(StrEnum):
     SESSION_ENDED = "session.ended"
     SESSION_STARTED = "session.started"
     TOKEN_ISSUED = "token.issued"
+    TRANSCRIPT_DELETED = "transcript.deleted"
+    TRANSCRIPT_READY = "transcript.ready"
     USER_ERASED = "user.erased"
 
     def __str__(self) -> str:

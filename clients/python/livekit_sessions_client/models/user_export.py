@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..models.user_export_events_item import UserExportEventsItem
     from ..models.user_export_messages_item import UserExportMessagesItem
     from ..models.user_export_sessions_item import UserExportSessionsItem
+    from ..models.user_export_transcripts_item import UserExportTranscriptsItem
 
 
 T = TypeVar("T", bound="UserExport")
@@ -25,12 +26,15 @@ class UserExport:
         events (list[UserExportEventsItem]): What happened in them, and was refused to the user
         acts (list[UserExportActsItem]): What the user did to what is somebody else's
         messages (list[UserExportMessagesItem]): What the app's backend was told of
+        transcripts (list[UserExportTranscriptsItem]): What was said in them, where a transcript was asked for; lines
+            are null where its key is gone
     """
 
     sessions: list[UserExportSessionsItem]
     events: list[UserExportEventsItem]
     acts: list[UserExportActsItem]
     messages: list[UserExportMessagesItem]
+    transcripts: list[UserExportTranscriptsItem]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,6 +58,11 @@ class UserExport:
             messages_item = messages_item_data.to_dict()
             messages.append(messages_item)
 
+        transcripts = []
+        for transcripts_item_data in self.transcripts:
+            transcripts_item = transcripts_item_data.to_dict()
+            transcripts.append(transcripts_item)
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -62,6 +71,7 @@ class UserExport:
                 "events": events,
                 "acts": acts,
                 "messages": messages,
+                "transcripts": transcripts,
             }
         )
 
@@ -73,6 +83,7 @@ class UserExport:
         from ..models.user_export_events_item import UserExportEventsItem
         from ..models.user_export_messages_item import UserExportMessagesItem
         from ..models.user_export_sessions_item import UserExportSessionsItem
+        from ..models.user_export_transcripts_item import UserExportTranscriptsItem
 
         d = dict(src_dict)
         sessions = []
@@ -103,11 +114,21 @@ class UserExport:
 
             messages.append(messages_item)
 
+        transcripts = []
+        _transcripts = d.pop("transcripts")
+        for transcripts_item_data in _transcripts:
+            transcripts_item = UserExportTranscriptsItem.from_dict(
+                transcripts_item_data
+            )
+
+            transcripts.append(transcripts_item)
+
         user_export = cls(
             sessions=sessions,
             events=events,
             acts=acts,
             messages=messages,
+            transcripts=transcripts,
         )
 
         user_export.additional_properties = d

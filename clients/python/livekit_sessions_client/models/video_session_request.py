@@ -6,6 +6,8 @@ from uuid import UUID
 
 from attrs import define as _attrs_define
 
+from ..types import UNSET, Unset
+
 T = TypeVar("T", bound="VideoSessionRequest")
 
 
@@ -14,12 +16,17 @@ class VideoSessionRequest:
     """
     Attributes:
         counselor_category (UUID): The counsellor category's id
+        transcript (bool | Unset): Whether what is said is written down (docs/transcripts.md); 422 where no transcripts
+            are kept
     """
 
     counselor_category: UUID
+    transcript: bool | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         counselor_category = str(self.counselor_category)
+
+        transcript = self.transcript
 
         field_dict: dict[str, Any] = {}
 
@@ -28,6 +35,8 @@ class VideoSessionRequest:
                 "counselor_category": counselor_category,
             }
         )
+        if transcript is not UNSET:
+            field_dict["transcript"] = transcript
 
         return field_dict
 
@@ -36,8 +45,11 @@ class VideoSessionRequest:
         d = dict(src_dict)
         counselor_category = UUID(d.pop("counselor_category"))
 
+        transcript = d.pop("transcript", UNSET)
+
         video_session_request = cls(
             counselor_category=counselor_category,
+            transcript=transcript,
         )
 
         return video_session_request

@@ -17,22 +17,29 @@ class VoiceSessionRequest:
     Attributes:
         agent_type (VoiceSessionRequestAgentType | Unset): What the agent is for Default:
             VoiceSessionRequestAgentType.GENERAL.
+        transcript (bool | Unset): Whether what is said is written down (docs/transcripts.md); 422 where no transcripts
+            are kept
     """
 
     agent_type: VoiceSessionRequestAgentType | Unset = (
         VoiceSessionRequestAgentType.GENERAL
     )
+    transcript: bool | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         agent_type: str | Unset = UNSET
         if not isinstance(self.agent_type, Unset):
             agent_type = self.agent_type.value
 
+        transcript = self.transcript
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update({})
         if agent_type is not UNSET:
             field_dict["agent_type"] = agent_type
+        if transcript is not UNSET:
+            field_dict["transcript"] = transcript
 
         return field_dict
 
@@ -46,8 +53,11 @@ class VoiceSessionRequest:
         else:
             agent_type = VoiceSessionRequestAgentType(_agent_type)
 
+        transcript = d.pop("transcript", UNSET)
+
         voice_session_request = cls(
             agent_type=agent_type,
+            transcript=transcript,
         )
 
         return voice_session_request

@@ -6,6 +6,7 @@ class WebhookEndpointEntryEventsItem(StrEnum):
     AGENT_JOINED = "agent.joined"
     SESSION_ENDED = "session.ended"
     SESSION_STARTED = "session.started"
+    TRANSCRIPT_READY = "transcript.ready"
 
     def __str__(self) -> str:
         return str(self.value)

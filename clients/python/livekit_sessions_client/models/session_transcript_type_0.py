@@ -1,0 +1,10 @@
+from enum import StrEnum
+
+
+class SessionTranscriptType0(StrEnum):
+    DELETED = "deleted"
+    READY = "ready"
+    WRITING = "writing"
+
+    def __str__(self) -> str:
+        return str(self.value)
