@@ -55,6 +55,10 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
   const seenEnded = new Set<string>()
   /** Ids of the messages that the receiver has, in the order they came first. */
   const received = new Set<string>()
+  /** Lines that an agent was told are written; transcripts that were ready, with their lines; those whose deletion was confirmed. */
+  const written: Array<{ id: string, seq: number }> = []
+  const ready = new Map<string, number>()
+  const forgotten = new Set<string>()
   let restarts = 0
   let step = 0
 
@@ -120,6 +124,16 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
       }
     },
 
+    /** An agent was told that its line is written. */
+    written (id: string, seq: number) {
+      written.push({ id, seq })
+    },
+
+    /** A deletion of a transcript was answered 200. */
+    forgotten (id: string) {
+      forgotten.add(id)
+    },
+
     /** An end was answered 200. */
     ended (id: string) {
       confirmed.add(id)
@@ -145,6 +159,14 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         if (row.state !== 'ended') counts.set(row.user_id, (counts.get(row.user_id) ?? 0) + 1)
         holds('ended is final', !seenEnded.has(row.id) || row.state === 'ended', () => show(row))
         if (row.state === 'ended') seenEnded.add(row.id)
+        const lines = sql.said.get(row.id)?.length ?? 0
+        if (row.transcript === 'ready') {
+          holds('a transcript is ready after the end', row.state === 'ended', () => show(row))
+          holds('a transcript that is ready does not change', (ready.get(row.id) ?? lines) === lines, () => `${show(row)}: ${lines} lines`)
+          ready.set(row.id, lines)
+        }
+        holds('of a transcript that was deleted nothing is left, and nothing comes', !forgotten.has(row.id) || lines === 0, () => `${show(row)}: ${lines} lines`)
+        holds('a transcript that was ready is not written again', !ready.has(row.id) || row.transcript !== 'writing', () => show(row))
         holds('what is over says when', (row.state === 'ended') === (row.ended_at !== null), () => show(row))
         holds('what is over says why', (row.state === 'ending' || row.state === 'ended') === (row.end_reason !== null), () => show(row))
         holds('the dispatches of an episode are bounded', row.episode_dispatches <= limits.maxDispatches, () => `${row.episode_dispatches}`)
@@ -177,7 +199,13 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         const types = messages.map(({ type }) => type)
         const started = row.room_sid !== null
         holds('a start is told of once, and first', started ? types.indexOf('session.started') === 0 && types.lastIndexOf('session.started') === 0 : types.length === 0, () => `${show(row)}: ${types}`)
-        holds('an end is told of once, and last', !started || (row.state === 'ended' ? types.indexOf('session.ended') === types.length - 1 : !types.includes('session.ended')), () => `${show(row)}: ${types}`)
+        const life = types.filter((type) => type !== 'transcript.ready')
+        holds('an end is told of once, and last', !started || (row.state === 'ended' ? life.indexOf('session.ended') === life.length - 1 : !life.includes('session.ended')), () => `${show(row)}: ${types}`)
+        const readies = types.length - life.length
+        holds('a transcript that is ready is told of once, after the end', !started || (ready.has(row.id) ? readies === 1 && types.at(-1) === 'transcript.ready' : readies === 0), () => `${show(row)}: ${types}`)
+        holds('what is over has its transcript', row.state !== 'ended' || row.transcript !== 'writing', () => show(row))
+        holds('of a deleted transcript nothing is left', row.transcript !== 'deleted' || !sql.said.has(row.id), () => show(row))
+        for (const { id, seq } of written) holds('what an agent was told is written is', id !== row.id || row.transcript === 'deleted' || sql.said.get(id)!.some((line) => line.seq === seq), () => `${show(row)}: line ${seq}`)
         holds('an agent that is there has been told of', !started || row.state !== 'live' || row.agent_state !== 'joined' || types.includes('agent.joined'), () => `${show(row)}: ${types}`)
         holds('no message is lost', messages.every((message) => received.has(message.message_id)), () => `${show(row)}: ${messages.filter((message) => !received.has(message.message_id)).map(({ type }) => type)}`)
         holds('an end is on record once', ends === (row.state === 'ended' ? 1 : 0), () => `${show(row)}: ${ends} times`)

@@ -29,6 +29,9 @@ const actor: fc.Arbitrary<Actor> = fc.oneof(
   { weight: 5, arbitrary: start },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('pass' as const), replica, trouble }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('deliver' as const), replica, trouble }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('an agent writes' as const), which, writer: replica, done: fc.boolean(), replica, trouble }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('its transcript is deleted' as const), which, replica, trouble }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('transcripts are settled' as const), replica, trouble }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('end' as const, 'end by an admin' as const), which, replica, trouble }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('status' as const, 'rejoin' as const), which, replica, trouble }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('active' as const), user: fc.constantFrom('alice', 'bert'), replica, trouble }) },
@@ -43,6 +46,9 @@ const troubles = (nth: fc.Arbitrary<number>, ...what: Trouble[]) => fc.record({ 
 const aPass = onReplica({ do: 'pass' as const })
 const anEnd = onReplica({ do: 'end' as const, which: 0 })
 const aDelivery = fc.record({ do: fc.constant('deliver' as const), replica, trouble: fc.option(fc.record({ nth: fc.nat(3), what: fc.constantFrom<Trouble>('lost', 'unanswered', 'crash before', 'crash after') }), { nil: undefined }) })
+const aLine = (done?: boolean): fc.Arbitrary<Actor> => fc.record({ do: fc.constant('an agent writes' as const), which: fc.constant(0), writer: replica, done: done === undefined ? fc.boolean() : fc.constant(done), replica, trouble })
+const aSettling = fc.record({ do: fc.constant('transcripts are settled' as const), replica, trouble })
+const aDeletion = fc.record({ do: fc.constant('its transcript is deleted' as const), which: fc.constant(0), replica, trouble })
 const aWait = (...ms: number[]) => fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(...ms) })
 const aStart = (key?: string, trouble: fc.Arbitrary<{ nth: number, what: Trouble } | undefined> = fc.constant(undefined), mode: fc.Arbitrary<ModeName> = fc.constantFrom(...modeNames)): fc.Arbitrary<Actor> =>
   fc.record({ do: fc.constant('start' as const), user: fc.constant('alice'), key: fc.constant(key), mode, replica, trouble })
@@ -77,6 +83,9 @@ const meetings = {
   'messages on their way': fc.oneof(
     meeting([aStart(undefined, healthy, voice), joined], [aDelivery, aDelivery, anEnd, aWait(1000, 31_000), aDelivery]),
     meeting([], [aStart(undefined, healthy), aDelivery, anEnd, aDelivery, aDelivery])),
+  'what is said while all is over': fc.oneof(
+    meeting([aStart(undefined, healthy, voice), aLine()], [aLine(), aLine(true), anEnd, aSettling, aWait(61_000), aSettling]),
+    meeting([aStart(undefined, healthy, voice), aLine()], [aLine(), aDeletion, aLine(true), aDeletion, anEnd, aSettling])),
   'two ends of one session': meeting([aStart()], [anEnd, dies.map((trouble): Actor => ({ do: 'end by an admin', which: 0, replica: 0, trouble })), aWait(11_000), aPass])
 }
 
@@ -210,6 +219,27 @@ export const faults: Record<string, Fault> = {
     put: ({ sql }) => {
       const { tell } = sql
       sql.tell = (row, lines) => tell(row, lines.filter((line) => !line?.message.endsWith('a')))
+    }
+  },
+  'lines land after the word that there are no more': {
+    at: 'what is said while all is over',
+    put: ({ sql }) => {
+      const { appendLines } = sql
+      // As if the row were looked at, and not held.
+      sql.appendLines = (id, batch, endedAfter) => {
+        const row = sql.rows.get(id)
+        const state = row?.transcript
+        if (row) row.transcript = 'writing'
+        const outcome = appendLines(id, batch, endedAfter)
+        if (row) row.transcript = state ?? null
+        return outcome
+      }
+    }
+  },
+  'a transcript is ready while an agent is at work': {
+    at: 'what is said while all is over',
+    put: ({ sql }) => {
+      sql.isWhole = (row) => row.transcript === 'writing'
     }
   },
   'the limit counts nothing that is starting': {

@@ -13,9 +13,11 @@ import { createReconciler } from '../../src/sessions/reconciler.ts'
 import type { LiveKitEvent } from '../../src/sessions/rooms.ts'
 import { createSessions } from '../../src/sessions/sessions.ts'
 import type { Session } from '../../src/sessions/store.ts'
+import { createTranscriptKeys } from '../../src/sessions/transcript-keys.ts'
+import { createTranscripts } from '../../src/sessions/transcripts.ts'
 import type { ModeName } from '../../src/sessions/vocabulary.ts'
 import { createInvariants, type Start } from './invariants.ts'
-import { anEndpoint, createMemoryOutbox, createMemoryStore, createStatements, type Statements, type Travel } from './store.ts'
+import { anEndpoint, createMemoryOutbox, createMemoryStore, createMemoryTranscripts, createStatements, type Statements, type Travel } from './store.ts'
 import { createWorld, type World } from './world.ts'
 
 export type Trouble =
@@ -34,7 +36,9 @@ export type Actor =
   | { do: 'start', user: string, mode: ModeName, key?: string } & On & Troubled
   | { do: 'end' | 'end by an admin' | 'status' | 'rejoin', which: number } & On & Troubled
   | { do: 'active', user: string } & On & Troubled
-  | { do: 'pass' | 'deliver' } & On & Troubled
+  | { do: 'pass' | 'deliver' | 'transcripts are settled' } & On & Troubled
+  | { do: 'an agent writes', which: number, writer: 0 | 1, done: boolean } & On & Troubled
+  | { do: 'its transcript is deleted', which: number } & On & Troubled
   | { do: 'join' | 'leave' | 'agent dies', which: number }
   | { do: 'wait', ms: number }
   | { do: 'LiveKit restarts' | 'worker comes' | 'worker goes' }
@@ -63,6 +67,8 @@ const CALL_LIMIT = 3000
 /** A webhook wakes the reconciler; this often in one schedule, so that it has an end. */
 const WOKEN_PASSES = 4
 const never = new Promise<never>(() => {})
+const keys = createTranscriptKeys(`model:${'5e'.repeat(32)}`)
+const WRITERS = ['00000000-0000-4000-8000-0000000000a0', '00000000-0000-4000-8000-0000000000a1']
 const silent: Log = { debug () {}, info () {}, warn () {}, error () {} }
 
 /** Time that stands until it is moved; whoever sleeps wakes when it has been. */
@@ -137,6 +143,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
 
   let failure: unknown
   let woken = 0
+  let lines = 0
   const run = (actor: Actor, n: number | string) => { act(actor, n).catch((error) => { failure ??= error }) }
   let begin = () => {}
   const begun = new Promise<void>((resolve) => { begin = resolve })
@@ -205,7 +212,8 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     const limits = { sessionsPerUser: LIMITS.sessionsPerUser, startsPerMinute: 0, departureTimeout: 60, reconcileInterval: LIMITS.interval }
     return {
       lifecycle,
-      sessions: createSessions({ store, livekit, lifecycle, audit, agentArrival: createAgentArrival({ livekit, clock }), modes, clock, limits, livekitUrl: 'ws://livekit' }),
+      transcripts: createTranscripts({ store: createMemoryTranscripts(sql, toDatabase), sessions: store, keys, audit, clock, log: silent }),
+      sessions: createSessions({ store, livekit, lifecycle, audit, agentArrival: createAgentArrival({ livekit, clock }), modes, clock, limits, transcripts: true, livekitUrl: 'ws://livekit' }),
       history: createHistory({ store, lifecycle, audit }),
       deliver: () => createOutbox({ store: createMemoryOutbox(sql, toDatabase), sender, clock, log: silent }).deliver(),
       reconcile: () => createReconciler({ store, livekit, lifecycle, modes, clock, log: silent, limits: { ...LIMITS, endOnAgentFailure: false }, revives: () => false, jobMetadata }).reconcile()
@@ -238,7 +246,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
         const seconds = mode.agentWait > 0 ? mode.agentWait + 1 : 7
         const call = callOf(actor.user, seconds, false, who)
         const start = invariants.begins({ id: who, user: actor.user, key: actor.key, mode: actor.mode, replica: actor.replica, deadline: call.deadline })
-        return rulesOf(actor.replica, who, actor.trouble, start).sessions.start(call, actor.mode, actor.mode === 'voice' ? { agent_type: 'general' } : { category: { id: 'c', name: 'C' } }, actor.key)
+        return rulesOf(actor.replica, who, actor.trouble, start).sessions.start(call, actor.mode, actor.mode === 'voice' ? { agent_type: 'general', transcript: true } : { category: { id: 'c', name: 'C' }, transcript: true }, actor.key)
           .then((started) => invariants.answered(start, started.session), (error) => invariants.refused(start, error))
       }
       case 'end':
@@ -266,6 +274,23 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       case 'deliver':
         if (alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).deliver())
         return
+      case 'transcripts are settled':
+        if (alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).transcripts.settle())
+        return
+      case 'an agent writes': {
+        const row = rowOf(actor.which)
+        if (!row || !alive[actor.replica]!.up) return
+        const { transcripts } = rulesOf(actor.replica, who, actor.trouble)
+        const at = new Date(time.now()).toISOString()
+        const line = { seq: ++lines, revision: 0, at, until: at, by: 'agent' as const, text: 'Hello.' }
+        const writer = WRITERS[actor.writer]!
+        return settle(transcripts.write(keys.issue(row.id, new Date(time.now() + 600_000)), { writer, lines: [line], done: actor.done }).then(() => invariants.written(row.id, line.seq)))
+      }
+      case 'its transcript is deleted': {
+        const row = rowOf(actor.which)
+        if (row && alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).transcripts.remove(callOf(row.user_id), row.id).then(() => invariants.forgotten(row.id)))
+        return
+      }
       case 'join': {
         const row = rowOf(actor.which)
         if (row && invariants.hasToken(row.id)) world.join(row.room_name, row.user_id)
@@ -313,11 +338,14 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     world.tick()
     await rulesOf(n % 2 as 0 | 1, 'quiet').reconcile()
     for (const event of world.mail.splice(0)) await rulesOf(0, 'quiet').lifecycle.apply(event)
+    await rulesOf(n % 2 as 0 | 1, 'quiet').transcripts.settle()
     await rulesOf(n % 2 as 0 | 1, 'quiet').deliver()
     check()
     if (n < 24) invariants.soon(restsSince)
   }
   await rulesOf(0, 'quiet').reconcile()
+  await rulesOf(0, 'quiet').transcripts.sweep()
+  await rulesOf(0, 'quiet').transcripts.settle()
   await rulesOf(0, 'quiet').deliver()
   check()
   invariants.atRest()

@@ -2,6 +2,7 @@
 // test/plugins/store-contract.test.ts puts the same statements to both.
 import type { Delivery, Endpoint, OutboxStore, Outcome } from '../../src/sessions/outbox.ts'
 import type { Change, Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
+import type { SealedLine, TranscriptStore } from '../../src/sessions/transcripts.ts'
 import { messageTypes, type MessageType } from '../../src/sessions/vocabulary.ts'
 
 export interface Row extends Session {
@@ -26,6 +27,9 @@ export function createStatements () {
   /** Where messages go, and the outbox. */
   const endpoints: Endpoint[] = []
   const messages: Message[] = []
+  /** What was said, by session, and who wrote: whether they are done. */
+  const said = new Map<string, SealedLine[]>()
+  const writers = new Map<string, Map<string, boolean>>()
   let count = 0
 
   const failed = (row: Row) => row.end_reason === 'start_failed'
@@ -82,6 +86,7 @@ export function createStatements () {
     events,
     endpoints,
     messages,
+    said,
     staysOf,
     note,
     tell,
@@ -217,7 +222,7 @@ export function createStatements () {
 
     prune (before: Date, limit: number) {
       const old = [...rows.values()].filter((row) => row.ended_at && row.ended_at < before).slice(0, limit)
-      for (const { id } of old) { rows.delete(id); stays.delete(id) }
+      for (const { id } of old) for (const table of [rows, stays, said, writers]) table.delete(id)
       const forgotten = events.filter((event) => event.at < before).slice(0, limit)
       for (const event of forgotten) events.splice(events.indexOf(event), 1)
       return Math.max(old.length, forgotten.length)
@@ -243,6 +248,47 @@ export function createStatements () {
       for (const other of messages.slice(messages.indexOf(message) + 1)) {
         if (other.endpoint_id === message.endpoint_id && other.session_id === message.session_id && other.state === 'pending') other.next_attempt_at = next
       }
+    },
+
+    appendLines (sessionId: string, { writer, done, lines }: Parameters<TranscriptStore['append']>[1], endedAfter: Date) {
+      const row = rows.get(sessionId)
+      if (row?.transcript !== 'writing' || (row.ended_at && row.ended_at <= endedAfter)) return 'closed' as const
+      const known = said.get(sessionId) ?? []
+      for (const line of lines) {
+        const before = known.findIndex((other) => other.writer === line.writer && other.seq === line.seq)
+        if (before < 0) known.push(line)
+        else if (known[before]!.revision < line.revision) known[before] = line
+      }
+      said.set(sessionId, known)
+      const mine = writers.get(sessionId) ?? new Map<string, boolean>()
+      writers.set(sessionId, mine.set(writer, done || (mine.get(writer) ?? false)))
+      return 'written' as const
+    },
+
+    isWhole (row: Row, endedUntil: Date) {
+      const done = [...writers.get(row.id)?.values() ?? []]
+      return row.transcript === 'writing' && row.ended_at !== null && (row.ended_at <= endedUntil || (done.length > 0 && done.every(Boolean)))
+    },
+
+    makeTranscriptReady (id: string, endedUntil: Date, now: Date) {
+      const row = rows.get(id)
+      if (!row || !statements.isWhole(row, endedUntil)) return false
+      set(row, { transcript: 'ready' })
+      statements.tell(row, [told(note({ session_id: id, user_id: row.user_id, at: now, type: 'transcript.ready', actor: 'service', data: {} }))])
+      return true
+    },
+
+    deleteTranscript (id: string, event: SessionEvent) {
+      const row = rows.get(id)
+      if (row?.transcript !== 'writing' && row?.transcript !== 'ready') return
+      set(row, { transcript: 'deleted' })
+      note(event)
+    },
+
+    deleteLines (id: string) { said.delete(id) },
+
+    deleteLinesLeft () {
+      for (const { id, transcript } of rows.values()) if (transcript === 'deleted') said.delete(id)
     }
   }
   return statements
@@ -296,6 +342,21 @@ export function createMemoryOutbox (sql: Statements, travel: Travel = direct): O
     dueEndpoints: (now) => travel('dueEndpoints', () => sql.endpoints.filter(({ id, enabled }) => enabled && sql.messages.some((message) => message.endpoint_id === id && message.state === 'pending' && message.next_attempt_at <= now.getTime()))),
     claim: (endpointId, now, leaseUntil, limit) => travel('claim messages', () => sql.claimMessages(endpointId, now, leaseUntil, limit)),
     settle: (delivery, outcome) => travel('settle a message', () => sql.settleMessage(delivery, outcome))
+  }
+}
+
+/** Transcripts over the same statements. */
+export function createMemoryTranscripts (sql: Statements, travel: Travel = direct): TranscriptStore {
+  return {
+    append: (id, batch, endedAfter, deadline) => travel('append lines', () => sql.appendLines(id, batch, endedAfter), deadline),
+    linesOf: (id, deadline) => travel('linesOf', () => [...sql.said.get(id) ?? []], deadline),
+    due: (endedUntil) => travel('due transcripts', () => [...sql.rows.values()].filter((row) => sql.isWhole(row, endedUntil)).map(({ id }) => id)),
+    makeReady: (id, endedUntil, now) => travel('makeReady', () => sql.makeTranscriptReady(id, endedUntil, now)),
+    async remove (id, event, deadline) {
+      await travel('delete transcript', () => sql.deleteTranscript(id, event), deadline)
+      await travel('delete its lines', () => sql.deleteLines(id), deadline)
+    },
+    removeLeft: () => travel('removeLeft', () => { sql.deleteLinesLeft(); return 0 })
   }
 }
 

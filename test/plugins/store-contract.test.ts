@@ -1,20 +1,22 @@
 // The store in memory, on which the interleavings run, answers as PostgreSQL does: the same statements to both, the same rows out of both.
 import fc from 'fast-check'
 import t from 'tap'
-import { anEndpoint, createMemoryOutbox, createMemoryStore, createStatements } from '../../dev/model/store.ts'
+import { anEndpoint, createMemoryOutbox, createMemoryStore, createMemoryTranscripts, createStatements } from '../../dev/model/store.ts'
 import { migrate } from '../../plugins/database/migrate.ts'
 import { openDatabase } from '../../plugins/database/query.ts'
 import { createSessionStore } from '../../plugins/database/session-store.ts'
+import { createTranscriptStore } from '../../plugins/database/transcript-store.ts'
 import { createWebhookStore } from '../../plugins/database/webhook-store.ts'
 import type { OutboxStore } from '../../src/sessions/outbox.ts'
 import type { Change, SessionStore } from '../../src/sessions/store.ts'
+import type { TranscriptStore } from '../../src/sessions/transcripts.ts'
 import { databaseFor, queryFor } from '../helper.ts'
 
 const databaseUrl = await databaseFor(t)
 await migrate(databaseUrl)
 const database = openDatabase(databaseUrl, () => {})
 t.teardown(() => database.close())
-const real: Both = { ...createSessionStore(database), outbox: createWebhookStore(database) }
+const real: Both = { ...createSessionStore(database), outbox: createWebhookStore(database), transcripts: createTranscriptStore(database) }
 const query = await queryFor(t, databaseUrl)
 await query('alter table session_events disable trigger user') // emptied again and again
 
@@ -30,12 +32,13 @@ const checkNo = fc.nat(3)
 const end = fc.record({ now: at, watch_until: at, next_check_at: fc.option(at) })
 const stay = fc.record({ sid: fc.constantFrom('PA_1', 'PA_2'), identity: user, kind: fc.constantFrom('STANDARD', 'AGENT'), joined_at: fc.option(at), left_at: fc.option(at), left_told: fc.boolean(), with_room: fc.boolean(), hung_up: fc.boolean() })
 const change: fc.Arbitrary<Change | undefined> = fc.option(fc.record({
-  session: fc.record({ agent_state: fc.constantFrom('joined' as const, 'left' as const), next_check_at: at, finished_at: at, revived_at: at, seen_sids: fc.constantFrom('', 'PA_1') }, { requiredKeys: [] }),
+  session: fc.record({ agent_state: fc.constantFrom('joined' as const, 'left' as const), next_check_at: at, finished_at: at, revived_at: at, seen_sids: fc.constantFrom('', 'PA_1') }, { requiredKeys: [] })
+    .map((session) => session.agent_state === 'joined' ? { ...session, agent_joined_at: new Date(start) } : session), // an agent that is there came at some time
   stays: fc.uniqueArray(stay, { maxLength: 2, selector: ({ sid }) => sid }),
   events: fc.array(fc.record({ at, type: fc.constant('agent.joined' as const), actor: fc.constant('livekit'), data: fc.constant({ identity: 'agent' }), livekit_id: fc.constantFrom(undefined, 'EV_1', 'EV_2') }), { maxLength: 2 })
 }, { requiredKeys: [] }), { nil: undefined })
 
-type Both = SessionStore & { outbox: OutboxStore }
+type Both = SessionStore & { outbox: OutboxStore, transcripts: TranscriptStore }
 type Statement = [name: string, run: (store: Both) => Promise<unknown>]
 const statement = <Given extends unknown[]>(name: string, given: { [Index in keyof Given]: fc.Arbitrary<Given[Index]> }, run: (store: Both, ...given: Given) => Promise<unknown>): fc.Arbitrary<Statement> =>
   fc.tuple(...given).map((values) => [`${name}(${JSON.stringify(values)})`, (store) => run(store, ...values as Given)])
@@ -51,7 +54,7 @@ const claim = statement('claim', [id, user, fc.constantFrom(null, 'k1', 'k2'), a
     category_name: mode === 'video' ? 'Stress' : null,
     idempotency_key: key,
     traceparent: null,
-    transcript: null,
+    transcript: mode === 'voice' ? 'writing' : null,
     request_id: 'r',
     agent_state: mode === 'voice' ? 'dispatched' : 'none',
     agent_dispatches: mode === 'voice' ? 1 : 0,
@@ -92,6 +95,15 @@ const statements = fc.oneof(
       return (await store.outbox.dueEndpoints(now)).length
     })
   },
+  {
+    weight: 3,
+    arbitrary: statement('lines are appended', [id, fc.constantFrom(...ids.slice(0, 2)), fc.nat(2), fc.nat(2), fc.boolean(), at, fc.boolean()], (store, id, writer, seq, revision, done, at, empty) =>
+      store.transcripts.append(id, { writer, done, lines: empty ? [] : [{ writer, seq, revision, at, key_id: 'k', sealed: Buffer.from([seq, revision]) }] }, at))
+  },
+  { weight: 2, arbitrary: statement('a transcript is made ready', [id, at], (store, id, at) => store.transcripts.makeReady(id, at, at)) },
+  statement('transcripts that are due', [at], async (store, at) => (await store.transcripts.due(at, 100)).sort()),
+  statement('a transcript is deleted', [id, at], (store, id, at) => store.transcripts.remove(id, { session_id: id, user_id: 'alice', at, type: 'transcript.deleted', actor: 'user:alice', data: {} })),
+  statement('linesOf', [id], async (store, id) => (await store.transcripts.linesOf(id)).map(({ sealed, ...line }) => ({ ...line, sealed: sealed.toString('hex') })).sort((a, b) => `${a.writer} ${a.seq}` < `${b.writer} ${b.seq}` ? -1 : 1)),
   statement('countLive', [], async (store) => (await store.countLive()).sort((a, b) => `${a.mode} ${a.state}` < `${b.mode} ${b.state}` ? -1 : 1)),
   statement('prune', [at], (store, before) => store.prune(before, 1000))
 )
@@ -112,7 +124,7 @@ t.test('any statements in any order give the same answers', { timeout: 240_000 }
     await query('truncate sessions, session_events, participants, webhook_deliveries, transcript_lines, transcript_writers')
     const sql = createStatements()
     sql.endpoints.push(anEndpoint)
-    const memory: Both = { ...createMemoryStore(sql), outbox: createMemoryOutbox(sql) }
+    const memory: Both = { ...createMemoryStore(sql), outbox: createMemoryOutbox(sql), transcripts: createMemoryTranscripts(sql) }
     for (const [n, [name, run]] of script.entries()) {
       const [ours, theirs] = [plain(await run(memory)), plain(await run(real))]
       const [a, b] = [JSON.stringify(sorted(ours)), JSON.stringify(sorted(theirs))]
