@@ -1,0 +1,64 @@
+// How lines of a transcript reach the service: while it is away, when it refuses them, and at the end of the call.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from '../src/log.ts'
+import { openTranscript, type Line } from '../src/transcript.ts'
+import { until } from './support/processes.ts'
+
+/** The service's side, with answers that a test gives. */
+async function startReceiver (t: { after (work: () => void): void }, answer: (n: number) => number | undefined) {
+  const bodies: Array<{ writer: string, lines: Line[], done?: boolean }> = []
+  const server: Server = createServer(async (request, response) => {
+    let text = ''
+    for await (const chunk of request) text += chunk
+    bodies.push(JSON.parse(text))
+    const status = answer(bodies.length)
+    if (status) response.writeHead(status).end('{}')
+    else response.destroy()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  const warnings: object[] = []
+  const log = { warn: (fields: object) => warnings.push(fields) } as unknown as Logger
+  return { bodies, warnings, transcript: openTranscript(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 'token', log) }
+}
+
+test('a service that is away for a moment gets every line, the latest of each, in order', async (t) => {
+  const { bodies, warnings, transcript } = await startReceiver(t, (n) => n === 1 ? 200 : n === 2 ? undefined : n === 3 ? 503 : 200)
+  const line = transcript.begin('agent', 'One.')
+  line.set('One. Two.')
+  line.set('One. Two.')
+  for (let n = 0; n < 20; n++) transcript.begin('user', `line ${n}`)
+  line.set('One. Two. Three.')
+  await transcript.close()
+  const taken = bodies.slice(3).flatMap(({ lines }) => lines)
+  assert.deepEqual(taken.filter(({ seq }) => seq === 1).at(-1)?.text, 'One. Two. Three.')
+  assert.deepEqual(new Set(taken.map(({ seq }) => seq)), new Set(Array.from({ length: 21 }, (_, n) => n + 1)))
+  assert.ok(bodies.every(({ lines }) => lines.length <= 8))
+  assert.deepEqual(bodies.map(({ done }) => done ?? false), [...bodies.slice(1).map(() => false), true])
+  assert.equal(new Set(bodies.map(({ writer }) => writer)).size, 1)
+  assert.equal(warnings.length, 1)
+})
+
+test('a transcript that is over is left alone', async (t) => {
+  const { bodies, warnings, transcript } = await startReceiver(t, (n) => n === 1 ? 200 : 409)
+  transcript.begin('user', 'too late')
+  await until('it was refused', () => warnings.length === 1)
+  transcript.begin('user', 'more')
+  await transcript.close()
+  assert.equal(bodies.length, 2)
+  assert.deepEqual(warnings, [{ status: 409 }])
+})
+
+test('a service that is away for good holds up the end of a call for 5 s, and no more', async (t) => {
+  const { transcript } = await startReceiver(t, () => undefined)
+  transcript.begin('user', 'lost')
+  assert.equal(await Promise.race([transcript.close().then(() => 'closed'), sleep(8000).then(() => 'waits')]), 'closed')
+})
