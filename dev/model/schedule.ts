@@ -284,7 +284,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
         const at = new Date(time.now()).toISOString()
         const line = { seq: ++lines, revision: 0, at, until: at, by: 'agent' as const, text: 'Hello.' }
         const writer = WRITERS[actor.writer]!
-        return settle(transcripts.write(keys.issue(row.id, new Date(time.now() + 600_000)), { writer, lines: [line], done: actor.done }).then(() => invariants.written(row.id, line.seq)))
+        return settle(transcripts.write(row.id, { writer, lines: [line], done: actor.done }).then(() => invariants.written(row.id, line.seq)))
       }
       case 'its transcript is deleted': {
         const row = rowOf(actor.which)

@@ -120,13 +120,19 @@ export function createTranscripts ({ store, sessions, keys, audit, clock, log }:
       return session.transcript === 'writing' ? keys?.issue(session.id, new Date(session.expires_at.getTime() + TOKEN_GRACE)) : undefined
     },
 
-    /**
-     * Takes lines from an agent: any number of times, in any order, from an agent and from the one that replaced it.
-     * @throws AgentTokenInvalid, TranscriptClosed, TranscriptFull
-     */
-    async write (token: string | undefined, { writer, lines, done = false }: Batch, deadline?: number): Promise<{ status: 'written' }> {
+    /** Which session's transcript an agent with this token may write. @throws AgentTokenInvalid */
+    sessionOf (token: string | undefined): string {
       const id = token && keys?.read(token, clock.now())
       if (!id) throw new AgentTokenInvalid()
+      return id
+    },
+
+    /**
+     * Takes lines from an agent: any number of times, in any order, from an agent and from the one that replaced it.
+     * @param id the session, as `sessionOf` says
+     * @throws TranscriptClosed, TranscriptFull
+     */
+    async write (id: string, { writer, lines, done = false }: Batch, deadline?: number): Promise<{ status: 'written' }> {
       const latest = new Map<number, SealedLine>()
       for (const { seq, revision, at, until, by, text } of lines) {
         if ((latest.get(seq)?.revision ?? -1) >= revision) continue
