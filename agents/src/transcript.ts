@@ -16,6 +16,8 @@ const WAITING = 1000
 const REQUEST = 5000
 const PAUSES = { first: 250, longest: 5000 }
 const FAREWELL = 5000
+/** The tool with which the voice agent hangs up (voice.ts). */
+export const END_CALL = 'end_call'
 /** Milliseconds of silence after which what is said is another speech, whatever is still being recognised. */
 const SAME_SPEECH = 2000
 
@@ -230,7 +232,8 @@ export function writeDown ({ ctx, metadata, log }: Call, session: voice.AgentSes
     }
   })
   session.on(voice.AgentSessionEventTypes.FunctionToolsExecuted, ({ functionCalls, createdAt }) => {
-    for (const { name } of functionCalls) transcript.begin('tool', name, createdAt, createdAt)
+    // Hanging up is the end of the session, which says so; its word may come too late to be one.
+    for (const { name } of functionCalls) if (name !== END_CALL) transcript.begin('tool', name, createdAt, createdAt)
   })
 
   return () => {

@@ -12,7 +12,7 @@ import { voicePrompt } from './prompts.ts'
 import { report, type Part, type TurnPart } from './reports.ts'
 import { silenceHost } from './silence-host.ts'
 import { listenToTexts } from './texts.ts'
-import { writeDown } from './transcript.ts'
+import { END_CALL, writeDown } from './transcript.ts'
 
 /** Milliseconds the farewell may take: the session is over whether or not it can be spoken. */
 const FAREWELL = 15_000
@@ -137,7 +137,7 @@ function reportFirstSound (call: Call, session: voice.AgentSession): void {
 /** The tool with which the agent hangs up after a goodbye. */
 function endCall (call: Call) {
   return llm.tool({
-    name: 'end_call',
+    name: END_CALL,
     description: 'Ends the call. Use it only after the user has said goodbye or asked to hang up. Say goodbye before, not after.',
     async execute (_args, { ctx }) {
       await ctx.waitForPlayout()

@@ -72,7 +72,7 @@ test('a spoken call is written down: who said what, in which order, and which to
   assert.deepEqual([tool!.by, tool!.text], ['tool', 'get_weather'])
   assert.equal(mcp.calls.length, 1)
   assert.match(answer!.text, /snowy in Paris/)
-  assert.equal(lines.length, 5)
+  assert.equal(lines.length, 5, JSON.stringify(lines))
   for (const { at, until } of lines) assert.ok(at <= until, `${at} ${until}`)
   assertUnlogged(stage)
 })
