@@ -1,4 +1,5 @@
 // `npm run bench`: how fast the service is, at what cost, and how that grows; each figure beside what LiveKit alone gives in the same run.
+// `--checkout ../of-another-version` measures that one, from its source (without the lone requests, which speak to this version's database).
 import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -22,6 +23,7 @@ const { values } = parseArgs({
     widths: { type: 'string', default: '1,10,50' },
     sessions: { type: 'string', default: '10,1000,10000' },
     json: { type: 'string', default: 'bench/results/latest.json' },
+    checkout: { type: 'string' },
     compare: { type: 'boolean', default: false },
     life: { type: 'boolean', default: false }
   },
@@ -45,7 +47,8 @@ async function main () {
   const seconds = Number(values.seconds)
   const rounds = Number(values.rounds)
   const widths = values.widths.split(',').map(Number)
-  const parts = await benchParts()
+  const { checkout } = values
+  const parts = await benchParts({}, [], { checkout })
   const { service, livekit: server, databaseUrl, secret, postgresPid } = parts
   const pool = new Pool(service.url, { connections: 128, pipelining: 1 })
   const livekit = createLiveKit({ urls: [server.url], apiKey: server.apiKey, apiSecret: server.apiSecret, metrics: new Registry() })
@@ -137,7 +140,7 @@ async function main () {
     }
   }
 
-  const results: Results = { version: execFileSync('git', ['describe', '--always', '--dirty']).toString().trim(), cores: cpus().length, rows: [], lone: [] }
+  const results: Results = { version: execFileSync('git', ['describe', '--always', '--dirty'], { cwd: checkout }).toString().trim(), cores: cpus().length, rows: [], lone: [] }
   for (const sessions of values.sessions.split(',').map(Number)) {
     await stand(sessions)
     for (const inFlight of widths) {
@@ -156,7 +159,7 @@ async function main () {
       }
       console.error(`  ${inFlight} in flight done`)
     }
-    if (sessions === Number(values.sessions.split(',')[0])) results.lone = await lone()
+    if (!checkout && sessions === Number(values.sessions.split(',')[0])) results.lone = await lone()
   }
   print(results)
   writeFileSync(values.json, JSON.stringify(results, null, 2) + '\n')
