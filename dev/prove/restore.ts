@@ -1,7 +1,7 @@
-// `npm run prove:restore`: the database is lost and restored from a dump while calls go on; rows and rooms agree again within two intervals.
+// `npm run prove:restore`: the database is lost and restored from a dump while calls go on, and its disk is full; rows and rooms agree again within two intervals.
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -11,7 +11,8 @@ import { findPrograms } from '../../plugins/database/embedded/programs.ts'
 import { guard } from '../guard.ts'
 import { freeTcpPort } from '../livekit/livekit.ts'
 import { joinRoom } from '../livekit/participant.ts'
-import { claim, closing, neighbourhood, prove, seconds, until } from './proof.ts'
+import { claim, closing, neighbourhood, prove, seconds, sleep, until } from './proof.ts'
+import { startTraffic, statuses } from './traffic.ts'
 
 const run = promisify(execFile)
 const INTERVAL = 5 // s, between two looks at a session
@@ -25,23 +26,34 @@ async function installedPostgres (folder: string) {
   await makeFolder(account, data)
   await run(join(stdout.trim(), 'initdb'), ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync'], { uid: account.uid, gid: account.gid, cwd: '/' })
   const port = await freeTcpPort()
-  const server = spawn(join(stdout.trim(), 'postgres'), ['-D', data, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'fsync=off'], { uid: account.uid, gid: account.gid, cwd: '/', stdio: 'ignore' })
+  const start = () => spawn(join(stdout.trim(), 'postgres'), ['-D', data, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'fsync=off'], { uid: account.uid, gid: account.gid, cwd: '/', stdio: 'ignore' })
+  let server = start()
   guard(server, folder)
-  closing(async () => { server.kill('SIGINT'); await once(server, 'exit') })
+  closing(async () => {
+    if (server.exitCode === null && server.kill('SIGINT')) await once(server, 'exit')
+  })
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`
   const answers = async () => {
     const client = new pg.Client({ connectionString: url })
     return client.connect().then(() => true, () => false).finally(() => client.end().catch(() => {}))
   }
   if (await until(answers, 10_000) === Infinity) throw new Error('PostgreSQL does not start')
-  return url
+  return {
+    url,
+    /** Starts it again if it has ended, as whatever runs it does. @returns whether it had */
+    keepUp (): boolean {
+      if (server.exitCode === null) return false
+      server = start()
+      return true
+    }
+  }
 }
 
 await prove({
   async 'PostgreSQL is wiped and restored from a dump, with calls under way' () {
     const folder = await mkdtemp(join(tmpdir(), 'restore-'))
     closing(() => rm(folder, { recursive: true, force: true }))
-    const databaseUrl = await installedPostgres(folder)
+    const { url: databaseUrl } = await installedPostgres(folder)
     const { livekit, service, query, rooms, call, start, end, worker } = await neighbourhood({ databaseUrl, env: { RECONCILE_INTERVAL: String(INTERVAL), DEPARTURE_TIMEOUT: '5' } })
     await worker('accept')
     const dump = join(folder, 'sessions.dump')
@@ -89,5 +101,41 @@ await prove({
     const gone = await until(async () => (await rooms.listRooms()).length === 0, 30_000)
     claim('and are gone soon after their users', gone < Infinity, seconds(gone))
     claim('the service ran all the time', (await fetch(`${service.url}/readyz`)).status === 200, `${seconds(performance.now() - restored)} since`)
+  },
+
+  async 'the disk of PostgreSQL is full for ten seconds' () {
+    if (process.getuid!() !== 0) return console.log('  Not run: a small disk is mounted, which takes root.')
+    const folder = await mkdtemp(join(tmpdir(), 'disk-'))
+    closing(() => rm(folder, { recursive: true, force: true }))
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=150m', 'tmpfs', folder])
+    closing(() => run('umount', ['--lazy', folder]))
+    const { url: databaseUrl, keepUp } = await installedPostgres(folder)
+    const { service, secret, query, rooms } = await neighbourhood({ databaseUrl, env: { RECONCILE_INTERVAL: String(INTERVAL) } })
+    const traffic = startTraffic({ url: service.url, secret, users: 20, pause: 20 })
+    await sleep(2000)
+
+    const ballast = join(folder, 'ballast')
+    const full = performance.now()
+    const keepFull = async () => {
+      const { bavail, bsize } = await statfs(folder)
+      if (bavail > 0) await writeFile(ballast, Buffer.alloc(bavail * bsize), { flag: 'a' }).catch(() => {})
+    }
+    let restarts = 0
+    while (performance.now() - full < 10_000) {
+      await keepFull()
+      if (keepUp()) restarts++
+      await sleep(200)
+    }
+    await rm(ballast)
+    const freed = performance.now()
+    const isWell = () => { if (keepUp()) restarts++; return traffic.since(performance.now() - 1000).length > 5 && traffic.since(performance.now() - 1000).every(({ status }) => status === 200) }
+    const healed = await until(isWell, 60_000)
+    const seen = traffic.since(full).filter(({ at }) => at < freed)
+    claim('requests that need a row are 503 while it is full', seen.some(({ status }) => status === 503) && seen.every(({ status }) => status === 200 || status === 503), `${statuses(seen)}; PostgreSQL ended ${restarts} times`)
+    claim('all is well again soon after', healed < Infinity, seconds(healed))
+    await traffic.stop()
+    const left = await until(async () => (await rooms.listRooms()).length === 0 && (await query('select 1 from sessions where state <> \'ended\'').catch(() => [1])).length === 0, 60_000)
+    claim('no room and no row is left', left < Infinity, seconds(left))
+    claim('every session that was given is on record', (await query('select count(*)::int as count from sessions where room_name = any($1)', [[...traffic.started]]))[0].count === traffic.started.size, `${traffic.started.size}`)
   }
 })
