@@ -97,9 +97,10 @@ async function main () {
 
   let count = 0
   const standing: Array<{ user: string, room: string }> = []
-  /** Starts sessions until so many stand, of as many users. */
+  /** Starts so many sessions, of as many users; those before are ended, because LiveKit closes a room that nobody comes to after 5 minutes. */
   async function stand (wanted: number) {
     console.error(`  ${wanted} sessions ...`)
+    for (const one of standing.splice(0)) await call(one.user, 'DELETE', `/${one.room}`)
     await Promise.all(Array.from({ length: 20 }, async () => {
       while (standing.length < wanted) {
         const user = `standing-${count++}`

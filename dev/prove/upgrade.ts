@@ -16,15 +16,17 @@ const USERS = 20
 const CALLS = 4
 const ROUNDS = 2
 
-/** A balancer: asks each replica 5 times a second whether it is ready, and sends requests in turn to those that are. */
+/** A balancer: asks each replica 5 times a second whether it is ready, and sends requests in turn to those that are; out is who says no, or nothing three times. */
 async function startBalancer (replicas: () => Service[]) {
   const ready = new Map<Service, Pool>()
+  const silent = new Map<Service, number>()
   const look = async () => {
     const all = replicas()
     await Promise.all(all.map(async (replica) => {
       const answer = await fetch(`${replica.url}/readyz`, { signal: AbortSignal.timeout(500) }).then(({ status }) => status, () => 0)
-      if (answer !== 200) ready.delete(replica)
-      else if (!ready.has(replica)) ready.set(replica, new Pool(replica.url))
+      silent.set(replica, answer === 0 ? (silent.get(replica) ?? 0) + 1 : 0)
+      if (answer === 503 || silent.get(replica)! > 2) ready.delete(replica)
+      else if (answer === 200 && !ready.has(replica)) ready.set(replica, new Pool(replica.url))
     }))
     for (const replica of ready.keys()) if (!all.includes(replica)) ready.delete(replica)
   }
@@ -53,7 +55,7 @@ await prove({
     const env = { LIVEKIT_URL: livekit.url, LIVEKIT_API_KEY: livekit.apiKey, LIVEKIT_API_SECRET: livekit.apiSecret, JWT_SECRET: secret, DATABASE_URL: databaseUrl, RATE_LIMIT_PER_MINUTE: '0', START_LIMIT_PER_MINUTE: '0', LOG_LEVEL: 'warn', RECONCILE_INTERVAL: '5' }
     const replicas: Service[] = []
     closing(async () => { await Promise.all(replicas.map((replica) => replica.stop())) })
-    for (let n = 0; n < 2; n++) replicas.push(await startService({ ...env }, { checkout: from }))
+    for (let n = 0; n < 2; n++) replicas.push(await startService({ ...env }, from ? { checkout: from } : { built: true }))
     const balancer = await startBalancer(() => replicas)
     const calls = await Promise.all(Array.from({ length: CALLS }, async (_, n) => {
       const { room_name: room, token } = await start(`caller-${n}`)
@@ -70,11 +72,12 @@ await prove({
     for (let round = 0; round < ROUNDS; round++) {
       for (let n = 0; n < 2; n++) {
         const began = performance.now()
-        const next = await startService({ ...env })
+        const next = await startService({ ...env }, { built: true })
         replicas.push(next)
         await until(() => balancer.isReady(next), 10_000)
         const old = replicas.shift()!
         codes.push(await old.stop())
+        if (codes.at(-1) !== 0) console.log(old.log().slice(-2000))
         took.push(performance.now() - began)
         await sleep(1000)
       }
