@@ -36,6 +36,10 @@ await prove({
     await run(`${EVENTS} events`, `
       insert into session_events (session_id, user_id, at, type, actor, data)
       select s.id, s.user_id, s.created_at + e * interval '1 s', 'participant.joined', 'livekit', '{"identity":"x"}' from (select * from sessions limit ${Math.ceil(EVENTS / 10)}) s, generate_series(1, 10) e`)
+    await run(`${EVENTS / 10} stays`, `
+      insert into participants (session_id, sid, identity, kind, joined_at, left_at, left_told, with_room, hung_up)
+      select s.id, 'PA_' || p || s.id, s.user_id, case p when 1 then 'STANDARD' else 'AGENT' end, s.created_at, s.ended_at, s.ended_at is not null, false, false
+        from (select * from sessions limit ${Math.ceil(EVENTS / 20)}) s, generate_series(1, 2) p`)
     await run('vacuum analyze', 'vacuum analyze')
     await sql.query('select pg_stat_reset()')
 
