@@ -55,6 +55,8 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
   const seenEnded = new Set<string>()
   /** Ids of the messages that the receiver has, in the order they came first. */
   const received = new Set<string>()
+  /** Until when somebody who is not there any more held a row. */
+  const held = new Map<string, number>()
   /** Lines that an agent was told are written; transcripts that were ready, with their lines; those whose deletion was confirmed. */
   const written: Array<{ id: string, seq: number }> = []
   const ready = new Map<string, number>()
@@ -183,7 +185,9 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
     soon (since: number) {
       for (const [name, room] of world.rooms) {
         const row = rows().find((row) => row.room_name === name)
-        const shown = Math.max(room.hiddenUntil, since)
+        // A look that was cut off, by the end of its process or of its connection, holds its row until its lease is over.
+        if (row && row.lease > now()) held.set(row.id, row.lease)
+        const shown = Math.max(room.hiddenUntil, since, held.get(row?.id ?? '') ?? 0)
         holds('whoever is known to have come in after the end is soon out', row?.state !== 'ended' || !row.revived_at || now() - shown < SOON, () => `${show(row!)}: there for ${now() - shown} ms`)
       }
     },
