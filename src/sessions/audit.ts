@@ -1,7 +1,7 @@
 // The audit trail, for what belongs to no change of a session: who was refused, who looked, which tokens were given out again.
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
-import { AdminOnly } from './errors.ts'
+import { AdminOnly, NotYourSession, SessionNotFound } from './errors.ts'
 import type { Session, SessionEvent, SessionStore } from './store.ts'
 import type { EventType } from './vocabulary.ts'
 
@@ -44,6 +44,12 @@ export function createAudit ({ store, clock }: { store: Pick<SessionStore, 'note
       if (call.user.admin) return
       await denied(call, undefined, { operation })
       throw new AdminOnly()
+    },
+
+    /** The session is somebody else's; of one that is over the caller is told that there is none. @throws NotYourSession, SessionNotFound; both are on record */
+    async notYours (call: Call, session: Session, operation: string): Promise<never> {
+      await denied(call, session, { operation })
+      throw session.state === 'ended' ? new SessionNotFound() : new NotYourSession()
     },
 
     /** The line about what an administrator changes that is no session: its store writes it with the change. */

@@ -2,7 +2,7 @@
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import { cursorOf, readCursor } from './cursor.ts'
-import { BadCursor, NotYourSession, SessionNotFound } from './errors.ts'
+import { BadCursor, SessionNotFound } from './errors.ts'
 import { endBy, type Lifecycle } from './lifecycle.ts'
 import { toRecord } from './record.ts'
 import type { Session, SessionStore } from './store.ts'
@@ -21,8 +21,7 @@ export function createHistory ({ store, lifecycle, audit }: HistoryDependencies)
     const session = await store.byId(id, call.deadline)
     if (!session) throw new SessionNotFound()
     if (session.user_id === call.user.id || call.user.admin) return session
-    await audit.denied(call, session, { operation })
-    throw session.state === 'ended' ? new SessionNotFound() : new NotYourSession()
+    return audit.notYours(call, session, operation)
   }
 
   return {

@@ -5,7 +5,7 @@ import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Category } from './categories.ts'
 import type { Clock } from './clock.ts'
-import { AgentDidNotCome, EndedWhileStarting, KeyReused, NotYourSession, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, TranscriptsOff, withDetails } from './errors.ts'
+import { AgentDidNotCome, EndedWhileStarting, KeyReused, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, TranscriptsOff, withDetails } from './errors.ts'
 import { endBy, type Lifecycle } from './lifecycle.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { jobMetadata as plainMetadata, roomLimits, type Mode } from './modes.ts'
@@ -252,10 +252,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
     const session = await store.byRoom(roomName, call.deadline)
     const isMine = session?.user_id === call.user.id
     if (!session || (modeName && session.mode !== modeName) || !(isMine ? states : ['live']).includes(session.state)) throw new SessionNotFound()
-    if (!isMine) {
-      await audit.denied(call, session, { operation: 'session' })
-      throw new NotYourSession()
-    }
+    if (!isMine) return audit.notYours(call, session, 'session')
     tracing.about(session)
     return session
   }

@@ -2,7 +2,7 @@
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
-import { AgentTokenInvalid, NotYourSession, SessionNotFound, TranscriptClosed, TranscriptFull, TranscriptNotFound, TranscriptUnreadable } from './errors.ts'
+import { AgentTokenInvalid, SessionNotFound, TranscriptClosed, TranscriptFull, TranscriptNotFound, TranscriptUnreadable } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Session, SessionEvent, SessionStore } from './store.ts'
 import { toText, toVtt } from './transcript-formats.ts'
@@ -85,8 +85,7 @@ export function createTranscripts ({ store, sessions, keys, audit, clock, log }:
     const session = await sessions.byId(id, call.deadline)
     if (!session) throw new SessionNotFound()
     if (session.user_id === call.user.id) return session
-    await audit.denied(call, session, { operation })
-    throw session.state === 'ended' ? new SessionNotFound() : new NotYourSession()
+    return audit.notYours(call, session, operation)
   }
 
   function open (session: Session, line: SealedLine): Line {
