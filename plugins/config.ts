@@ -2,6 +2,7 @@
 import env from '@fastify/env'
 import { Type, type Static } from '@sinclair/typebox'
 import fp from 'fastify-plugin'
+import { readKeys } from '../src/sessions/transcript-keys.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -110,10 +111,10 @@ function contradictions (config: Config): string[] {
     known.set(value, name)
   }
   if (config.TRANSCRIPTS === 'on' && !config.TRANSCRIPT_KEYS) wrong.push('TRANSCRIPT_KEYS is required with TRANSCRIPTS')
-  const keys = config.TRANSCRIPT_KEYS?.split(',').map((entry) => entry.trim().split(':')) ?? []
-  if (keys.some(([, key]) => isGuessable(key!))) wrong.push('TRANSCRIPT_KEYS holds a placeholder: make each key with "openssl rand -hex 32"')
-  if (new Set(keys.map(([id]) => id)).size < keys.length) wrong.push('TRANSCRIPT_KEYS has two keys of one id')
-  if (keys.some(([, key]) => known.has(key!))) wrong.push('TRANSCRIPT_KEYS must differ from the other secrets')
+  const keys = config.TRANSCRIPT_KEYS ? readKeys(config.TRANSCRIPT_KEYS) : []
+  if (keys.some(({ hex }) => isGuessable(hex))) wrong.push('TRANSCRIPT_KEYS holds a placeholder: make each key with "openssl rand -hex 32"')
+  if (new Set(keys.map(({ id }) => id)).size < keys.length) wrong.push('TRANSCRIPT_KEYS has two keys of one id')
+  if (keys.some(({ hex }) => known.has(hex))) wrong.push('TRANSCRIPT_KEYS must differ from the other secrets')
   for (const name of [...secrets, 'LIVEKIT_API_KEY'] as const) if (config[name] !== config[name]?.trim()) wrong.push(`${name} begins or ends with a blank`)
   // Then everybody could say where a request comes from, and the limits per address would be none.
   if (config.TRUST_PROXY?.split(',').some((entry) => /\/0+$/.test(entry.trim()))) wrong.push('TRUST_PROXY must not trust every address')

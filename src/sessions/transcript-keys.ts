@@ -19,13 +19,20 @@ export interface TranscriptKeys {
 const NONCE = 12
 const TAG = 16
 
+/** The ids and keys of an `id:key` comma list. */
+export function readKeys (text: string): Array<{ id: string, hex: string }> {
+  return text.split(',').map((entry) => {
+    const [id = '', hex = ''] = entry.trim().split(':')
+    return { id, hex }
+  })
+}
+
 /**
  * @param text `id:key` comma list, each key 32 bytes in hex: the first seals and signs, all open and verify. So a key is changed by putting
  * the new one in front, and dropped when RETENTION_DAYS are over.
  */
 export function createTranscriptKeys (text: string): TranscriptKeys {
-  const keys = new Map(text.split(',').map((entry) => {
-    const [id = '', hex = ''] = entry.trim().split(':')
+  const keys = new Map(readKeys(text).map(({ id, hex }) => {
     const master = Buffer.from(hex, 'hex')
     return [id, { id, master, signing: derive(master, '', 'token') }]
   }))
