@@ -1,6 +1,5 @@
 // What the agents hand over: lines of transcripts, with the token that came with their dispatch. Not for users, and not in their document.
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { speakers } from '../src/sessions/vocabulary.ts'
 import { choice, givenTime, Strict } from './schemas.ts'
@@ -23,15 +22,21 @@ const Batch = Strict({
   }), { maxItems: LINES }),
   done: Type.Optional(Type.Boolean())
 })
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The session whose transcript an agent's token lets it write. */
+    transcriptOf: string
+  }
+}
+
 const bearer = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i
 
 const agents: FastifyPluginAsyncTypebox = async (app) => {
-  const sessionOf = ({ headers }: Pick<FastifyRequest, 'headers'>) => app.transcripts.sessionOf(bearer.exec(headers.authorization ?? '')?.[1])
-
+  app.decorateRequest('transcriptOf', '')
   // Before the body is read.
   app.addHook('onRequest', async (request) => {
     try {
-      sessionOf(request)
+      request.transcriptOf = app.transcripts.sessionOf(bearer.exec(request.headers.authorization ?? '')?.[1])
     } catch (error) {
       await app.countRefusal(request) // whoever is no agent may not try for ever
       throw error
@@ -40,7 +45,7 @@ const agents: FastifyPluginAsyncTypebox = async (app) => {
 
   // Many agents share an address: what bounds them is their token, and what one transcript may hold.
   app.post('/transcript', { bodyLimit: BODY_LIMIT, schema: { hide: true, body: Batch }, config: { rateLimit: false } }, async (request) =>
-    app.transcripts.write(sessionOf(request), request.body, request.deadline))
+    app.transcripts.write(request.transcriptOf, request.body, request.deadline))
 }
 
 export default fp(agents, { name: 'agents', encapsulate: true, dependencies: ['errors'], decorators: { fastify: ['transcripts', 'countRefusal'] } })
