@@ -51,7 +51,8 @@ export async function startPostgres (): Promise<{ url: string, stop: () => Promi
   return { url, stop }
 }
 
-async function answers (url: string): Promise<boolean> {
+/** Whether a server answers there. */
+export async function answers (url: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 1000 })
   return client.connect().then(() => true, () => false).finally(() => client.end().catch(() => {}))
 }

@@ -5,11 +5,11 @@ import { chmod, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import pg from 'pg'
 import { makeFolder } from '../../plugins/database/embedded/account.ts'
 import { findPrograms } from '../../plugins/database/embedded/programs.ts'
 import { guard } from '../guard.ts'
 import { freeTcpPort } from '../livekit/livekit.ts'
+import { answers } from '../postgres.ts'
 import { joinRoom } from '../livekit/participant.ts'
 import { claim, closing, neighbourhood, prove, seconds, sleep, until } from './proof.ts'
 import { startTraffic, statuses } from './traffic.ts'
@@ -33,11 +33,7 @@ async function installedPostgres (folder: string) {
     if (server.exitCode === null && server.kill('SIGINT')) await once(server, 'exit')
   })
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`
-  const answers = async () => {
-    const client = new pg.Client({ connectionString: url })
-    return client.connect().then(() => true, () => false).finally(() => client.end().catch(() => {}))
-  }
-  if (await until(answers, 10_000) === Infinity) throw new Error('PostgreSQL does not start')
+  if (await until(() => answers(url), 10_000) === Infinity) throw new Error('PostgreSQL does not start')
   return {
     url,
     /** Starts it again if it has ended, as whatever runs it does. @returns whether it had */
