@@ -1,6 +1,7 @@
 // `npm run bench:report`: writes the figures of bench/results into docs/performance.md, as tables and pictures, between the marks that name them.
 import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import type { Floor } from './floor.ts'
 import type { Results } from './service.ts'
 
 const page = fileURLToPath(new URL('../docs/performance.md', import.meta.url))
@@ -27,6 +28,10 @@ const sections: Record<string, () => Promise<string>> = {
       table(['operation', 'sessions', 'in flight', 'a second', 'of LiveKit alone', 'p50 ms', 'p99 ms', 'service us', 'PostgreSQL us', 'LiveKit us', 'LiveKit, of alone'], rows.map(({ operation, sessions, inFlight, service: s, livekit: l }) => [operation, sessions, inFlight, s.perSecond.toFixed(0), (s.perSecond / l.perSecond).toFixed(2), s.p50.toFixed(2), s.p99.toFixed(1), s.cpu.service, s.cpu.postgres < 0 ? '' : s.cpu.postgres, s.cpu.livekit, (s.cpu.livekit / Math.max(1, l.cpu.livekit)).toFixed(2)])),
       table(['a lone request', 'ms', 'its round trips, ms', 'ratio'], lone.map(({ operation, request, roundTrips }) => [operation, request.toFixed(2), roundTrips.toFixed(2), (request / roundTrips).toFixed(2)]))
     ].join('\n\n')
+  },
+  async floor () {
+    const floor = await kept('floor') as Floor
+    return table(['operation', 'in flight', 'CPU of the service, us', 'of its round trips alone, us', 'times', 'answered after, ms', 'its round trips alone, ms', 'times'], floor.map(({ operation, inFlight, service: s, bare: b }) => [operation, inFlight, s.cpu.toFixed(0), b.cpu.toFixed(0), (s.cpu / b.cpu).toFixed(2), s.ms.toFixed(2), b.ms.toFixed(2), (s.ms / b.ms).toFixed(2)]))
   },
   async load () {
     const load = await kept('load') as Record<string, Load>

@@ -189,7 +189,7 @@ async function main () {
     let n = 0
     const goLive = await time(() => store.goLive(claimed[n++]!, 0, { room_sid: 'RM', expires_at: new Date(), next_check_at: new Date(Date.now() + 3_600_000), actor: 'user:bench', now: new Date() }))
     n = 0
-    const beginEnd = await time(() => store.beginEnd(claimed[n++]!, { reason: 'user', by: 'user:bench', now: new Date(), lease_until: new Date(Date.now() + 3_600_000) }))
+    const beginEnd = await time(() => store.beginEnd({ id: claimed[n++]! }, { reason: 'user', by: 'user:bench', now: new Date(), lease_until: new Date(Date.now() + 3_600_000) }))
     n = 0
     const finishEnd = await time(() => store.finishEnd(claimed[n++]!, 1, { now: new Date(), watch_until: new Date(), next_check_at: null, late: null }))
     const { user, room: name } = standing[0]!
@@ -206,7 +206,7 @@ async function main () {
       active: await time(() => call(user, 'GET', '/active')),
       end: await time(() => { const one = ended.pop()!; return call(one.user, 'DELETE', `/${one.room}`) })
     }
-    const trips = { start: claim + createRoom + goLive, status: byRoom + listParticipants + listRooms, active: liveOf + listParticipants + listRooms, end: byRoom + beginEnd + deleteRoom + finishEnd }
+    const trips = { start: claim + createRoom + goLive, status: byRoom + listParticipants + listRooms, active: liveOf + listParticipants + listRooms, end: beginEnd + deleteRoom + finishEnd }
     return Object.entries(requests).map(([operation, request]) => ({ operation, request, roundTrips: trips[operation as keyof typeof trips] }))
   }
 

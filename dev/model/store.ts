@@ -1,7 +1,7 @@
 // The store in memory with PostgreSQL's semantics: each statement whole, one after the other, in the order they arrive.
 // test/plugins/store-contract.test.ts puts the same statements to both.
 import type { Delivery, Endpoint, OutboxStore, Outcome } from '../../src/sessions/outbox.ts'
-import type { Change, Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
+import type { Change, EndKey, Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
 import type { SealedLine, TranscriptStore } from '../../src/sessions/transcripts.ts'
 import { messageTypes, type MessageType } from '../../src/sessions/vocabulary.ts'
 
@@ -164,8 +164,8 @@ export function createStatements () {
 
     liveOf: (userId: string, mode: string) => sorted((row) => row.user_id === userId && row.mode === mode && row.state === 'live').map((row) => out(row)!),
 
-    beginEnd (id: string, end: Parameters<SessionStore['beginEnd']>[1]) {
-      const row = rows.get(id)
+    beginEnd (key: EndKey, end: Parameters<SessionStore['beginEnd']>[1]) {
+      const row = 'id' in key ? rows.get(key.id) : [...rows.values()].find((row) => row.room_name === key.room_name && row.mode === key.mode && row.user_id === key.user_id)
       if (!row) return undefined
       const mayBegin = row.state === 'starting' || row.state === 'live' || (row.state === 'ending' && (row.lease < end.now.getTime() || row.check_no === end.holding))
       if (!mayBegin) return undefined
@@ -311,7 +311,7 @@ export function createMemoryStore (sql: Statements, travel: Travel = direct): Se
     goLive: (id, checkNo, live, deadline) => travel('goLive', () => sql.goLive(id, checkNo, live), deadline),
     failStart: (id, checkNo, end, deadline) => travel('failStart', () => sql.failStart(id, checkNo, end), deadline),
     liveOf: (userId, mode, deadline) => travel('liveOf', () => sql.liveOf(userId, mode), deadline),
-    beginEnd: (id, end, deadline) => travel('beginEnd', () => sql.beginEnd(id, end), deadline),
+    beginEnd: (key, end, deadline) => travel('beginEnd', () => sql.beginEnd(key, end), deadline),
     finishEnd: (id, checkNo, end, deadline) => travel('finishEnd', () => sql.finishEnd(id, checkNo, end), deadline),
 
     async change (key, decide) {

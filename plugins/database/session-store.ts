@@ -133,10 +133,13 @@ export function createSessionStore ({ query }: Database): SessionStore {
     liveOf: (userId, mode, deadline) => query(
       'select * from sessions where user_id = $1 and mode = $2 and state = \'live\' and ended_at is null order by created_at desc, id desc', [userId, mode], deadline),
 
-    beginEnd: (id, end, deadline) => one(`
-      update sessions set state = 'ending', end_reason = coalesce(end_reason, $2), ended_by = coalesce(ended_by, $3), lease_until = $5, next_check_at = $5, check_no = check_no + 1
-       where id = $1 and (state in ('starting', 'live') or (state = 'ending' and (lease_until < $4 or check_no = $6)))
-      returning *`, [id, end.reason, end.by, end.now, end.lease_until, end.holding ?? null], deadline),
+    beginEnd (key, end, deadline) {
+      const [where, values] = 'id' in key ? ['id = $6', [key.id]] : ['room_name = $6 and mode = $7 and user_id = $8', [key.room_name, key.mode, key.user_id]]
+      return one(`
+        update sessions set state = 'ending', end_reason = coalesce(end_reason, $1), ended_by = coalesce(ended_by, $2), lease_until = $4, next_check_at = $4, check_no = check_no + 1
+         where ${where} and (state in ('starting', 'live') or (state = 'ending' and (lease_until < $3 or check_no = $5)))
+        returning *`, [end.reason, end.by, end.now, end.lease_until, end.holding ?? null, ...values], deadline)
+    },
 
     finishEnd: (id, checkNo, end, deadline) => one(`
       with ended as (

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import type { Details } from '../../src/sessions/errors.ts'
 import { plainFailure, toProblem } from './problem.ts'
 
 /** How long a refused client has to read its answer before the socket goes (ms). Closing at once would reset the connection under it. */
@@ -43,7 +44,7 @@ export function refuse (app: FastifyInstance, socket: Socket, status: number, ca
   socket.on('error', () => {})
   app.requestDuration.observe({ operation: 'none', method: 'other', status: `${Math.floor(status / 100)}xx` }, 0)
   // Whoever sends too much of it is not worth an answer, nor a line.
-  app.countRefusal({ ip: socket.remoteAddress ?? '' }).then(() => answer(app, socket, status, cause, headers), () => socket.destroy())
+  app.countRefusal({ ip: socket.remoteAddress ?? '' }).then(() => answer(app, socket, status, cause, headers), ({ delay }: Details) => setTimeout(() => socket.destroy(), delay))
 }
 
 function answer (app: FastifyInstance, socket: Socket, status: number, cause: string | undefined, headers: Record<string, string>): void {

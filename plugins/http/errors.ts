@@ -17,7 +17,7 @@ const MethodNotAllowed = createError('METHOD_NOT_ALLOWED', details[405]!, 405)
  */
 export function toFailure (thrown: unknown): Failure {
   try {
-    const { statusCode, code, message, members, headers, context, validation, validationContext } = Object(thrown) as Record<string, unknown>
+    const { statusCode, code, message, members, headers, context, delay, validation, validationContext } = Object(thrown) as Record<string, unknown>
     const status = Number.isInteger(statusCode) && (statusCode as number) >= 400 && (statusCode as number) <= 599 ? statusCode as number : 500
     const failure = plainFailure(status)
     if (status === 400 && code === 'FST_ERR_VALIDATION' && Array.isArray(validation)) {
@@ -27,7 +27,7 @@ export function toFailure (thrown: unknown): Failure {
     const isOurs = thrown instanceof SessionError || (thrown instanceof FastifyError && !thrown.code.startsWith('FST_'))
     if (!isOurs) return failure
     const own = status < 500 ? { code: code as string, detail: message as string } : {}
-    return { ...failure, ...own, ...{ members, headers, context } as Partial<Failure> }
+    return { ...failure, ...own, ...{ members, headers, context, delay } as Partial<Failure> }
   } catch {
     return plainFailure(500)
   }
@@ -48,7 +48,9 @@ export function answer (thrown: unknown, request: FastifyRequest, reply: Fastify
     .headers({ 'cache-control': 'no-store', ...failure.headers })
     .header('content-type', 'application/problem+json')
     .serializer(JSON.stringify)
-    .send(toProblem(failure, request.id))
+  const send = () => { reply.send(toProblem(failure, request.id)) }
+  if (failure.delay) setTimeout(send, failure.delay)
+  else send()
 }
 
 export default fp(async (app) => {

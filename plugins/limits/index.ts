@@ -1,5 +1,4 @@
 // How often one client may call: a signed-in user by id, anybody else by address.
-import { setTimeout as sleep } from 'node:timers/promises'
 import createError from '@fastify/error'
 import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
@@ -10,7 +9,7 @@ import { sharedStore } from './shared-store.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Counts a refusal (of a token, an address, a method, a request that is none) against where it came from: guessing has an end. @throws RateLimited once there were too many, half a second later */
+    /** Counts a refusal (of a token, an address, a method, a request that is none) against where it came from: guessing has an end. @throws RateLimited once there were too many */
     countRefusal: (request: Pick<FastifyRequest, 'ip'>) => Promise<void>
   }
 }
@@ -23,10 +22,7 @@ const noRoute = { routeOptions: {} }
 /** How many clients are remembered at once; the one not seen for longest is forgotten first, so a flood of addresses costs a few MB at most. */
 const clients = 10_000
 
-/**
- * How long a refusal waits once an address has had too many, ms: a flood of them then keeps its own connections busy, and not the
- * processor. Whoever is let in, also from there, waits for nothing.
- */
+/** How long the answer to whoever calls too often waits, ms: a flood then keeps its own connections busy, and not the processor. */
 const refusalDelay = 500
 
 /** The address that counts as one client: IPv6 by its /64, which is what one household or machine is given. */
@@ -42,6 +38,7 @@ function clientAddress ({ ip }: Pick<FastifyRequest, 'ip'>): string {
 function tooManyRequests (limit: number, wait: number): Error {
   const seconds = Math.max(1, Math.ceil(wait / 1000))
   return withDetails(new RateLimited(), {
+    delay: refusalDelay,
     members: { retry_after: seconds, limit },
     headers: { 'retry-after': String(seconds), 'ratelimit-limit': String(limit), 'ratelimit-remaining': '0', 'ratelimit-reset': String(seconds) }
   })
@@ -68,8 +65,6 @@ export default fp(async (app) => {
   app.decorate('countRefusal', async (request) => {
     if (max === 0) return
     const state = await refusals({ ...noRoute, ip: request.ip } as FastifyRequest)
-    if (state.isAllowed || !state.isExceeded) return
-    await sleep(refusalDelay)
-    throw tooManyRequests(state.max, state.ttl)
+    if (!state.isAllowed && state.isExceeded) throw tooManyRequests(state.max, state.ttl)
   })
 }, { name: 'limits', decorators: { fastify: ['config'] } })

@@ -5,6 +5,8 @@ export interface Details {
   members?: Record<string, unknown>
   headers?: Record<string, string>
   context?: Record<string, unknown>
+  /** How long the answer waits, ms. */
+  delay?: number
 }
 
 export class SessionError extends Error {

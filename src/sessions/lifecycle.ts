@@ -5,7 +5,7 @@ import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { roomLimits } from './modes.ts'
 import { observe, whyGone, type Report } from './presence.ts'
 import type { LiveKitEvent, Rooms } from './rooms.ts'
-import type { Session, SessionStore, Stay } from './store.ts'
+import type { EndKey, Session, SessionStore, Stay } from './store.ts'
 import { noTracing, type Tracing } from './tracing.ts'
 import type { EndReason } from './vocabulary.ts'
 
@@ -48,11 +48,11 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
     /**
      * Ends a session: row to `ending`, room deleted, row to `ended`. Whatever fails in between, the reconciler finishes.
      * @param holding number of the look that holds the row, for an end that is to be finished
-     * @returns the ended session; undefined when another is at it or it is over
+     * @returns the session, over, or still `ending` when another took the end from here; undefined when another is at it, it is over, or there is none
      * @throws LiveKitFailed with the row left `ending`: no token, no listing, slot held until it is done
      */
-    async close (session: Pick<Session, 'id'>, { reason, by }: { reason: EndReason, by: string }, deadline?: number, holding?: number): Promise<Session | undefined> {
-      const ending = await store.beginEnd(session.id, { reason, by, now: now(), lease_until: later(END_LEASE), holding }, deadline)
+    async close (key: EndKey, { reason, by }: { reason: EndReason, by: string }, deadline?: number, holding?: number): Promise<Session | undefined> {
+      const ending = await store.beginEnd(key, { reason, by, now: now(), lease_until: later(END_LEASE), holding }, deadline)
       if (!ending) return undefined
       try {
         await livekit.deleteRoom(ending.room_name, deadline)
@@ -63,7 +63,7 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
       }
       const over = await store.finishEnd(ending.id, ending.check_no, { now: now(), watch_until: watchUntil(ending, now()), next_check_at: later(LOOKS_AFTER_END[0]!), late: later(LATE_LOOKS[0]!) }, deadline)
       if (over) metrics.ended(over)
-      return over
+      return over ?? ending
     },
 
     /**

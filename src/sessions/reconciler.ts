@@ -12,7 +12,7 @@ import type { ModeName } from './vocabulary.ts'
 import { watchAgent, type WatchdogLimits } from './watchdog.ts'
 
 /** Sessions of one round, so that its statements take a few ms; those of the next wait for no timer. */
-const BATCH = 100
+const BATCH = 50
 /** Calls in flight at once, and rooms that are asked for together (both measured: livekit.md section 4). */
 const IN_FLIGHT = 50
 const NAMES = 100

@@ -91,8 +91,10 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
 
     /** Ends the session (A5). One whose end is under way counts as ended; one whose end was given up is ended again. */
     async end (call: Call, modeName: ModeName, roomName: string) {
-      const session = await own(call, modeName, roomName, ['starting', 'live', 'ending'])
-      await lifecycle.close(session, endBy(call, session), call.deadline)
+      const mine = { room_name: roomName, mode: modeName, user_id: call.user.id }
+      const ended = await lifecycle.close(mine, endBy(call, mine), call.deadline)
+      if (ended) tracing.about(ended)
+      else await own(call, modeName, roomName, ['ending']) // for what it may not be ended, if not because it is being ended
       call.log.info({ roomName, userId: call.user.id }, `${modeName} session ended`)
       return { status: 'ended' as const, room_name: roomName }
     },

@@ -93,6 +93,9 @@ export interface HistoryFilter {
   limit: number
 }
 
+/** Which session is to end: any by its id, or its user's own, which needs no look at whose it is before. */
+export type EndKey = Pick<Session, 'id'> | Pick<Session, 'room_name' | 'mode' | 'user_id'>
+
 /** Which session a change is about; with `check_no` only while that look still holds it. */
 export type ChangeKey = { room_name: string } | { id: string, check_no: number }
 
@@ -118,7 +121,7 @@ export interface SessionStore {
   /** The user's live sessions of a mode, newest first: what they are, never what the server holds (D6). */
   liveOf: (userId: string, mode: ModeName, deadline?: number) => Promise<Session[]>
   /** starting, live, or an ending that is abandoned or held by the look `holding` -> ending, under a lease until `lease_until`. */
-  beginEnd: (id: string, end: { reason: EndReason, by: string, now: Date, lease_until: Date, holding?: number }, deadline?: number) => Promise<Session | undefined>
+  beginEnd: (key: EndKey, end: { reason: EndReason, by: string, now: Date, lease_until: Date, holding?: number }, deadline?: number) => Promise<Session | undefined>
   /** ending -> ended, if this is still the end that `beginEnd` began. The next look is `late` when LiveKit has said that the room is finished and nobody came after. */
   finishEnd: (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null, late: Date | null }, deadline?: number) => Promise<Session | undefined>
   /**

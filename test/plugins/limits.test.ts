@@ -38,6 +38,15 @@ t.test('a user has so many requests a minute, from wherever they come', async (t
   t.equal((await get('/me', as('noa'))).statusCode, 200, 'another user of the same address')
 })
 
+t.test('whoever calls too often waits for the refusal, and nobody else waits', async (t) => {
+  const { get } = await build(t)
+  for (let n = 0; n < 3; n++) await get('/me', as('mia'))
+  const answered: string[] = []
+  const call = async (user: string) => { answered.push(`${user} ${(await get('/me', as(user))).statusCode}`) }
+  await Promise.all([call('mia'), call('mia'), call('noa').then(() => call('noa'))])
+  t.strictSame(answered, ['noa 200', 'noa 200', 'mia 429', 'mia 429'])
+})
+
 t.test('somebody unknown counts by address', async (t) => {
   const { get } = await build(t, { TRUST_PROXY: '127.0.0.1' })
   const from = async (address: string) => (await get('/open', { 'x-forwarded-for': address })).statusCode
