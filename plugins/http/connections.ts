@@ -1,7 +1,7 @@
-// Connections: fewer than the process may hold open, the idle ones given up first, and nothing left of one that closed.
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+// Connections: fewer than the process may hold open, the idle ones given up first, nothing left of one that closed, and none that holds up the end.
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 
 /** Descriptors for everything else: the database, LiveKit, Redis, files. */
 const RESERVE = 150
@@ -9,6 +9,8 @@ const RESERVE = 150
 const MOST = 20_000
 /** How often it is said that connections are given up, ms. */
 const SAY_EVERY = 10_000
+/** How long a connection on which nothing happens is kept once no new ones are taken, ms. */
+const LINGER = 300
 
 /** How many descriptors the process may have open; Infinity where that is not known or has no limit. */
 function descriptorLimit (): number {
@@ -21,10 +23,12 @@ function descriptorLimit (): number {
 /**
  * Keeps the server's connections below the descriptor limit. When there are too many, the one that has been idle for longest goes:
  * a flood of silent connections displaces itself, not those who ask for something. Replies that wait behind others on a
- * connection (pipelining) are ended when it closes, which Node leaves to chance.
+ * connection (pipelining) are ended when it closes, which Node leaves to chance. And when the server closes, it waits for answers only:
+ * Node would wait for a connection that never asked, or whose last answer came later than the close, until its client leaves.
  * @param limit most connections at once; as the system allows when not given
  */
-export function limitConnections (server: Server, log: FastifyBaseLogger, limit = Math.max(20, Math.min(MOST, descriptorLimit() - RESERVE))): void {
+export function limitConnections (app: FastifyInstance, limit = Math.max(20, Math.min(MOST, descriptorLimit() - RESERVE))): void {
+  const { server, log } = app
   // Oldest first; those that were found busy go to the end.
   const connections = new Map<Socket, Set<ServerResponse>>()
   let saidAt = -Infinity
@@ -68,5 +72,19 @@ export function limitConnections (server: Server, log: FastifyBaseLogger, limit 
     }
   }
 
+  /** Those without a request, of which nothing was heard since the last time. */
+  function letGo (heard: Map<Socket, number>) {
+    if (server.listening) return
+    for (const [socket, pending] of connections) {
+      if (pending.size === 0 && heard.get(socket) === socket.bytesRead) socket.destroySoon()
+      heard.set(socket, socket.bytesRead)
+    }
+  }
+
   server.once('listening', () => log.info({ limit }, 'connections are limited'))
+  app.addHook('preClose', (done) => {
+    const timer = setInterval(letGo, LINGER, new Map())
+    server.once('close', () => clearInterval(timer))
+    done()
+  })
 }

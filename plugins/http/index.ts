@@ -100,7 +100,7 @@ export default fp(async (app, { proxies, maxConnections }: { proxies: BlockList,
   if (app.config.TRUST_PROXY) trust(app.config.TRUST_PROXY, proxies)
   app.log.level = app.config.LOG_LEVEL as string
   acceptJsonOnly(app)
-  limitConnections(app.server, app.log, maxConnections)
+  limitConnections(app, maxConnections)
 
   app.decorateRequest('deadline', 0)
   app.addHook('onRequest', (request, reply, done) => {

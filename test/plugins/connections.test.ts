@@ -1,4 +1,4 @@
-// Connections and descriptors: a flood displaces itself, and nothing stays open of a client that does not read its answers.
+// Connections and descriptors: a flood displaces itself, nothing stays open of a client that does not read its answers, and none holds up the end.
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import net, { type AddressInfo } from 'node:net'
@@ -91,4 +91,22 @@ t.test('too many connections: the one that was idle for longest goes, who waits 
   t.match(String(await once(another, 'data')), /200 OK/, 'others are served')
   t.equal(lines.filter(({ msg }) => msg === 'too many connections: idle ones are closed').length, 1, 'said once')
   for (const socket of [busy, another, ...silent]) socket.destroy()
+})
+
+t.test('when it closes it waits for answers, not for connections that never asked or whose answer has come', async (t) => {
+  const { app } = await listen(t)
+  const [silent, busy, halfway] = [connect(app), connect(app), connect(app)]
+  const ends = [silent, busy, halfway].map((socket) => once(socket, 'close'))
+  await Promise.all([silent, busy, halfway].map((socket) => once(socket, 'connect')))
+  const answer = once(busy, 'data')
+  busy.write('GET /slow HTTP/1.1\r\nHost: a\r\n\r\n')
+  await once(app.server, 'request')
+  const closed = app.close()
+  while (app.server.listening) await new Promise((resolve) => { setImmediate(resolve) })
+  halfway.write('GET /slow HTTP/1.1\r\n')
+  const late = once(halfway, 'data')
+  halfway.write('Host: a\r\n\r\n')
+  t.match(String(await answer), /200 OK[\s\S]*done/, 'who asked before is answered')
+  t.match(String(await late), /200 OK[\s\S]*connection: close[\s\S]*done/i, 'and who was about to ask')
+  await Promise.all([...ends, closed])
 })
