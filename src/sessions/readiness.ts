@@ -17,11 +17,13 @@ export interface ReadinessDependencies {
 export interface Ready { status: 'ready' | 'not ready' | 'draining', database: string, livekit: string }
 
 /**
- * The question behind `GET /readyz`. Answers within 2 s; `drain()` makes it say no from then on.
+ * The question behind `GET /readyz`. Answers within 2 s; `drain()` makes it say no from then on, at once: it asks nobody any more,
+ * because a balancer that waits for an answer goes on sending requests.
  */
 export function createReadiness ({ store, livekit, clock }: ReadinessDependencies) {
   let draining = false
   let last: { at: number, answer: Promise<Ready> } | undefined
+  let known = { database: 'unknown', livekit: 'unknown' }
 
   const works = (question: Promise<unknown>) => Promise.race([
     question.then(() => 'ok', () => 'unreachable'),
@@ -33,15 +35,20 @@ export function createReadiness ({ store, livekit, clock }: ReadinessDependencie
       works(store.ping()),
       works(livekit.listParticipants('readiness', clock.elapsed() + LIMIT))
     ])
-    return { status: database === 'ok' && room === 'ok' ? 'ready' : 'not ready', database, livekit: room }
+    known = { database, livekit: room }
+    return { status: database === 'ok' && room === 'ok' ? 'ready' : 'not ready', ...known }
   }
 
+  const isDraining = () => draining
+  const stopping = (): Ready => ({ status: 'draining', ...known })
+
   const readiness = async (): Promise<Ready> => {
+    if (isDraining()) return stopping()
     if (!last || clock.elapsed() - last.at > FRESH) last = { at: clock.elapsed(), answer: look() }
     const answer = await last.answer
-    return draining ? { ...answer, status: 'draining' } : answer
+    return isDraining() ? stopping() : answer
   }
-  return Object.assign(readiness, { drain: () => { draining = true }, isDraining: () => draining })
+  return Object.assign(readiness, { drain: () => { draining = true }, isDraining })
 }
 
 export type Readiness = ReturnType<typeof createReadiness>
