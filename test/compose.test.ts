@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import { parse } from 'yaml'
+import { ConfigSchema } from '../plugins/config.ts'
 
 interface Service {
   build?: string | { context: string, dockerfile?: string }
@@ -93,5 +94,12 @@ t.test('takes each secret from the environment', (t) => {
     }
     t.notMatch(command.join(' '), /pass|secret|token/i, name)
   }
+  t.end()
+})
+
+t.test('passes every variable of the schema on to the service, save those that have no meaning in a container', (t) => {
+  const here = Object.keys(services.service!.environment!)
+  const without = ['LIVEKIT_WORKER_NUM_IDLE', 'DATA_DIR'] // the agents', and a PostgreSQL of its own
+  t.same(Object.keys(ConfigSchema.properties).filter((name) => !here.includes(name)), without)
   t.end()
 })
