@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'undici'
 import { signUserToken } from '../demo/token.ts'
 
-/** One request; status 0 when there was no answer. Times in ms, `at` on the scale of performance.now(). */
-export interface Sample { at: number, operation: string, status: number, ms: number }
+/** One request; status 0 when there was no answer, `code` that of a problem document. Times in ms, `at` on the scale of performance.now(). */
+export interface Sample { at: number, operation: string, status: number, ms: number, code?: string }
 
 export interface TrafficOptions {
   url: string
@@ -45,7 +45,7 @@ export function startTraffic ({ url, secret, users, pause, prefix = 'user', sign
       body = await answer.body.json()
       status = answer.statusCode
     } catch {} // no answer
-    samples.push({ at, operation, status, ms: performance.now() - at })
+    samples.push({ at, operation, status, ms: performance.now() - at, code: body?.type?.split(':').at(-1) })
     return { status, body }
   }
 
