@@ -17,6 +17,8 @@ interface Service {
   environment?: Record<string, string | number | null>
   command?: string[]
   volumes?: string[]
+  ports?: string[]
+  networks?: string[]
   healthcheck?: object
 }
 
@@ -90,7 +92,7 @@ t.test('holds the Python packages of the speech servers to their hashes', async 
 t.test('takes each secret from the environment', (t) => {
   for (const [name, { environment = {}, command = [] }] of all) {
     for (const [key, value] of Object.entries(environment)) {
-      if (/SECRET|PASSWORD|TOKEN|KEYS?$|_URL$/.test(key) && value !== null) t.match(String(value), /^(\$\{\w+(:[?-][^}]*)?\}.*|[a-z]+:\/\/([a-z]+:\$\{\w+[^}]*\}@)?[a-z]+(:\d+)?(\/\w*)*)$/, `${name}: ${key}`)
+      if (/SECRET|PASSWORD|TOKEN|KEYS?$|_URL$/.test(key) && value !== null) t.match(String(value), /^(\$\{\w+(:[?-][^}]*)?\}.*|[a-z]+:\/\/([a-z]+:\$\{\w+[^}]*\}@)?([a-z.]|\$\{\w+[^}]*\})+(:\d+)?(\/\w*)*)$/, `${name}: ${key}`)
     }
     t.notMatch(command.join(' '), /pass|secret|token/i, name)
   }
@@ -102,4 +104,26 @@ t.test('passes every variable of the schema on to the service, save those that h
   const without = ['LIVEKIT_WORKER_NUM_IDLE', 'DATA_DIR'] // the agents', and a PostgreSQL of its own
   t.same(Object.keys(ConfigSchema.properties).filter((name) => !here.includes(name)), without)
   t.end()
+})
+
+t.test('ingress and egress find the Redis, the LiveKit and the ports that the others name', async (t) => {
+  const { ingress, egress, livekit } = services as Record<'ingress' | 'egress' | 'livekit', Service>
+  const bodyOf = (text: string) => parse(text.replaceAll(/\$\{\w+:-([^}]*)\}/g, '$1')) as Record<string, any>
+  const [server, recorder] = [bodyOf(await read('deploy/livekit.yaml')), bodyOf(await read('deploy/egress.yaml'))]
+  const streams = bodyOf(String(ingress.environment!.INGRESS_CONFIG_BODY))
+
+  for (const [name, service, config] of [['ingress', ingress, streams], ['egress', egress, recorder]] as const) {
+    t.same(config.redis, server.redis, `${name}: LiveKit's Redis`)
+    t.equal(service.environment!.LIVEKIT_WS_URL, `ws://livekit:${server.port}`, `${name}: LiveKit`)
+    t.match(JSON.stringify(service.healthcheck), new RegExp(`http://127\\.0\\.0\\.1:${config.health_port}/`), `${name}: is asked where it answers`)
+    for (const network of ['front', 'data']) t.ok(service.networks!.includes(network), `${name}: ${network}`)
+  }
+
+  t.same(ingress.ports, [`${streams.rtmp_port}:${streams.rtmp_port}`, `${streams.rtc_config.udp_port}:${streams.rtc_config.udp_port}/udp`])
+  const [first = 0, last = 0] = String(server.rtc.udp_port).split('-').map(Number)
+  t.notOk(streams.rtc_config.udp_port >= first && streams.rtc_config.udp_port <= last, 'a port of its own for media')
+  t.match(livekit.environment!.LIVEKIT_INGRESS_RTMP_BASE_URL, new RegExp(`^rtmp://\\$\\{DOMAIN:-localhost\\}:${streams.rtmp_port}/`))
+  const [, path = ''] = /^https:\/\/livekit\.\$\{DOMAIN:-localhost\}(\/\w+)$/.exec(String(livekit.environment!.LIVEKIT_INGRESS_WHIP_BASE_URL)) ?? []
+  t.match(await read('deploy/caddy/Caddyfile'), new RegExp(`handle ${path}/\\* \\{\\s*reverse_proxy ingress:${streams.whip_port}\\s`), 'the edge leads WHIP to it')
+  t.ok(ingress.networks!.includes('edge'))
 })
