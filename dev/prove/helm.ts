@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
+import { ConfigSchema } from '../../plugins/config.ts'
 import { claim, prove } from './proof.ts'
 
 const HELM = 'v3.22.0'
@@ -47,7 +48,7 @@ const everything = {
   livekit: { url: 'wss://livekit.example.com', apiUrl: 'http://livekit-0.livekit:7880, http://livekit-1.livekit:7880' },
   service: {
     image: { repository: 'registry.example.com/livekit-sessions', digest: `sha256:${'a'.repeat(64)}` },
-    env: { LOG_LEVEL: 'debug', MAX_SESSIONS_PER_USER: 3, END_ON_AGENT_FAILURE: true },
+    env: { LOG_LEVEL: 'debug', MAX_SESSIONS_PER_USER: 3, END_ON_AGENT_FAILURE: true, TRANSCRIPTS: 'on' },
     autoscaling: { enabled: true },
     ingress: { enabled: true, className: 'nginx', host: 'calls.example.com', tlsSecret: 'calls-tls', annotations: { 'cert-manager.io/cluster-issuer': 'letsencrypt' } }
   },
@@ -95,6 +96,14 @@ await prove({
           (resources.limits?.memory || name === 'everything') && livenessProbe && readinessProbe && startupProbe), pods.map((pod) => pod.name).join(', '))
         const written = documents.flatMap(({ spec }) => spec?.template?.spec?.containers?.[0].env ?? []).filter(({ name: variable }: { name: string }) => /SECRET|PASSWORD|TOKEN|API_KEY/.test(variable))
         claim(`no secret in it, ${name}`, written.length === 0 && documents.every(({ kind }) => kind !== 'Secret'))
+        const service = pods.find((pod) => pod.name === 'calls-service')!.containers[0]
+        const variables = Object.fromEntries(service.env.map(({ name: variable, value }: { name: string, value: string }) => [variable, value]))
+        claim(`the service is given what it knows, transcripts where they are wanted, and keys by its Secret alone, ${name}`, Object.keys(variables).every((variable) => variable in ConfigSchema.properties) &&
+          variables.TRANSCRIPTS === ('service' in given ? 'on' : undefined) && service.envFrom[0].secretRef.name === secrets.serviceSecret, Object.keys(variables).join(', '))
+        const { env: agentEnv } = pods.find((pod) => pod.name === 'calls-agent-voice')!.containers[0]
+        const policy = documents.find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'calls-service').spec.ingress[0]
+        const open = policy.from.some((peer: object) => 'podSelector' in peer || JSON.stringify(peer) === '{"namespaceSelector":{}}')
+        claim(`agents know where transcripts go, and may go there, ${name}`, agentEnv.some(({ name: variable, value }: { name: string, value: string }) => variable === 'SERVICE_URL' && value === 'http://calls-service:3000') && open)
         const selected = (kind: string) => documents.filter((document) => document.kind === kind).map(({ metadata }) => metadata.name)
         claim(`each Deployment has its budget and its network policy, ${name}`, [selected('PodDisruptionBudget'), selected('NetworkPolicy')].every((names) => names.sort().join() === pods.map((pod) => pod.name).sort().join()))
         const agents = pods.filter((pod) => pod.name.includes('-agent-'))
