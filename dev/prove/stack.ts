@@ -1,11 +1,13 @@
 // npm run prove:stack: docker-compose.yml as it is, in containers, from cold to a spoken answer through Caddy's 443; then what the edge lets through.
 // KEEP=1 leaves it up, STACK_PROFILES=edge leaves the agents out. Exits with 2 where no containers can be had.
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { request as httpsRequest } from 'node:https'
+import { promisify } from 'node:util'
 import { freeTcpPort } from '../livekit/livekit.ts'
 import { findStack, type Stack } from '../stack/engine.ts'
 import { claim, prove, seconds, until } from './proof.ts'
@@ -57,6 +59,22 @@ async function contained ({ cli, container }: Stack, service: string): Promise<s
   }).flatMap(([what, is]) => is ? [`${service} ${what}`] : [])
 }
 
+/** In the service's container: what lies in its folder, and the packages under node_modules, `name@version`. */
+const LOOK_INSIDE = `
+const { readdirSync, readFileSync, existsSync } = require('node:fs')
+const packages = (folder) => !existsSync(folder) ? [] : readdirSync(folder).filter((name) => !name.startsWith('.')).flatMap((name) => {
+  if (name.startsWith('@')) return packages(folder + '/' + name)
+  const { name: its, version } = JSON.parse(readFileSync(folder + '/' + name + '/package.json', 'utf8'))
+  return [its + '@' + version, ...packages(folder + '/' + name + '/node_modules')]
+})
+console.log(JSON.stringify({ files: readdirSync('.').sort(), packages: [...new Set(packages('node_modules'))].sort() }))`
+
+/** What the bill of materials names, `name@version`. */
+async function billOfMaterials (): Promise<Set<string>> {
+  const { stdout } = await promisify(execFile)('npm', ['run', '-s', 'sbom'], { maxBuffer: 16 * 1024 * 1024 })
+  return new Set((JSON.parse(stdout).components as Array<{ name: string, version: string }>).map(({ name, version }) => `${name}@${version}`))
+}
+
 /** Somebody outside: a container for whom Caddy is the three names, on the networks that are given; what its script prints. */
 async function outside ({ cli, container, network, token }: Stack, { image, folder, networks, script, mounts }: { image: string, folder: string, networks: string[], script: string, mounts: Record<string, string> }): Promise<any> {
   const caddy = await container('caddy')
@@ -105,6 +123,13 @@ await prove({
       claim(`all ${services.length} containers healthy after`, true, seconds(performance.now() - cold))
       const faults = (await Promise.all(services.map((service) => contained(stack, service)))).flat()
       claim('each without root, capabilities, ways to more, or a place to write; limited in memory and processes', faults.length === 0, faults.join('; '))
+
+      const inside = JSON.parse(await cli('exec', await container('service'), 'node', '-e', LOOK_INSIDE)) as { files: string[], packages: string[] }
+      const named = await billOfMaterials()
+      const unnamed = inside.packages.filter((one) => !named.has(one))
+      claim('the service\'s image has what it runs and nothing of development; the bill of materials names all its packages', inside.files.join() === 'LICENSE,dist,node_modules,package.json,web' && unnamed.length === 0, `${inside.files.join(', ')}; ${inside.packages.length} packages${unnamed.length > 0 ? `, not named: ${unnamed.join(', ')}` : ''}`)
+      const refusal = await cli('run', '--rm', 'livekit-sessions').then(() => ({ code: 0, stderr: '' }), (error: { code: number, stderr: string }) => error)
+      claim('without its variables it ends with 1 and says which', refusal.code === 1 && /LIVEKIT_URL/.test(refusal.stderr), `${refusal.code}`)
 
       const root = fileURLToPath(new URL('../..', import.meta.url))
       if (services.includes('voice')) {
