@@ -1,11 +1,12 @@
 // npm run prove:failover: two LiveKit nodes on one Redis, two services, two workers, one PostgreSQL; each is killed in the middle of calls.
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { RoomServiceClient } from 'livekit-server-sdk'
 import pg from 'pg'
 import { signUserToken } from '../demo/token.ts'
@@ -58,17 +59,36 @@ async function startRedis (port: number, folder?: string): Promise<ChildProcess>
   return redis
 }
 
-async function stage () {
+/** A replica of the Redis on `port`, and three Sentinels that put it in its place once two of them agree that the other is gone. */
+async function startSentinels (port: number, folder: string) {
+  const replicaPort = await freeTcpPort()
+  const replica = closing(spawn('redis-server', ['--port', String(replicaPort), '--bind', '127.0.0.1', '--save', '', '--dir', folder, '--replicaof', '127.0.0.1', String(port)], { stdio: 'ignore' }), (one) => one.kill('SIGKILL'))
+  await once(replica, 'spawn')
+  const ports = [await freeTcpPort(), await freeTcpPort(), await freeTcpPort()]
+  for (const one of ports) {
+    const file = join(folder, `sentinel-${one}.conf`)
+    await writeFile(file, [`port ${one}`, 'bind 127.0.0.1', `dir ${folder}`, `sentinel monitor calls 127.0.0.1 ${port} 2`, 'sentinel down-after-milliseconds calls 2000', 'sentinel failover-timeout calls 6000', ''].join('\n'))
+    closing(spawn('redis-server', [file, '--sentinel'], { stdio: 'ignore' }), (sentinel) => sentinel.kill('SIGKILL'))
+  }
+  const ask = (at: number, ...question: string[]) => promisify(execFile)('redis-cli', ['-p', String(at), ...question]).then(({ stdout }) => stdout, () => '')
+  const agreed = async () => (await Promise.all(ports.map((one) => ask(one, 'sentinel', 'ckquorum', 'calls')))).every((answer) => answer.startsWith('OK 3')) &&
+    /slave0:.*state=online/.test(await ask(port, 'info', 'replication')) && (await ask(ports[0]!, 'sentinel', 'replicas', 'calls')).includes(String(replicaPort))
+  if (await until(agreed, 30_000) === Infinity) throw new Error('the Sentinels do not find each other')
+  return { sentinel_master_name: 'calls', sentinel_addresses: ports.map((one) => `127.0.0.1:${one}`) }
+}
+
+async function stage ({ sentinels = false } = {}) {
   const redisPort = await freeTcpPort()
   const redisData = closing(await mkdtemp(join(tmpdir(), 'failover-')), (folder) => rm(folder, { recursive: true, force: true }))
   const state = { redis: await startRedis(redisPort, redisData) }
   closers.unshift(() => state.redis.kill('SIGKILL'))
+  const found = sentinels && await startSentinels(redisPort, redisData)
   const ways = await Promise.all([0, 1].map(async () => closing(await startFaultProxy({ target: { host: '127.0.0.1', port: redisPort } }), (proxy) => proxy.stop())))
   const ports = [await freeTcpPort(), await freeTcpPort()]
   const [apiSecret, jwtSecret] = [randomBytes(32).toString('hex'), randomBytes(32).toString('hex')]
   const nodes = await Promise.all(ways.map(async ({ port }) => closing(await startLiveKit({
     apiSecret,
-    config: { redis: { address: `127.0.0.1:${port}` }, webhook: { api_key: 'devkey', urls: ports.map((one) => `http://127.0.0.1:${one}/api/v1/livekit/webhook`) } }
+    config: { redis: found || { address: `127.0.0.1:${port}` }, webhook: { api_key: 'devkey', urls: ports.map((one) => `http://127.0.0.1:${one}/api/v1/livekit/webhook`) } }
   }), (node) => node.stop())))
   const edge = closing(await startBalancer(nodes.map(({ port }) => port)), (one) => one.close())
 
@@ -131,8 +151,8 @@ type Stage = Awaited<ReturnType<typeof stage>>
 const table: Array<Record<string, unknown>> = []
 
 /** Calls under way and starts all the time; then `strike`. Which calls live on, how long starts fail, what is left when all have ended. */
-async function during (what: string, strike: (stage: Stage, callers: Caller[]) => Promise<unknown>, { restore, settle = 30_000 }: { restore?: (stage: Stage) => Promise<void>, settle?: number } = {}) {
-  const all = await stage()
+async function during (what: string, strike: (stage: Stage, callers: Caller[]) => Promise<unknown>, { restore, settle = 30_000, sentinels = false }: { restore?: (stage: Stage) => Promise<void>, settle?: number, sentinels?: boolean } = {}) {
+  const all = await stage({ sentinels })
   const { call, query, rooms, edge } = all
   const there = async (room: string) => {
     const { status, body } = await call(room.split('-')[2]!, 'GET', `/voice-sessions/${room}/status`)
@@ -238,6 +258,12 @@ await prove({
     // LiveKit does not know any more who is where: what people in its rooms notice is in the table, and nobody can put it right.
     const { left } = await during('Redis, for 3 s, and forgets all', async ({ state }) => { state.redis.kill('SIGKILL'); await sleep(3000) }, { restore: async ({ state, redisPort }) => { state.redis = await startRedis(redisPort) } })
     claim('no row is left', left.rows === 0, toldOf(left))
+    console.table(table)
+  }),
+  'Redis is killed, and Sentinel puts its replica in its place': part(async () => {
+    const result = await during('Redis, with Sentinel', async ({ state }) => { state.redis.kill('SIGKILL') }, { sentinels: true, settle: 60_000 })
+    claim('calls go on', result.together === CALLERS, `${result.together} of ${CALLERS}`)
+    nothingLeft(result)
     console.table(table)
   }),
   'a service is killed': part(async () => {
