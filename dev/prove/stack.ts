@@ -42,6 +42,13 @@ if (!stack) {
   process.exit(2)
 }
 
+// `npm run prove:stack -- build` builds the images and no more: the proof then finds them.
+if (process.argv[2] === 'build') {
+  console.log(await stack.build())
+  await stack.close()
+  process.exit(0)
+}
+
 /** What every container is held to, looked at in the running one. */
 async function contained ({ cli, container }: Stack, service: string): Promise<string[]> {
   const name = await container(service)
