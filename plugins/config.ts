@@ -58,6 +58,9 @@ export const ConfigSchema = Type.Object({
   RETENTION_DAYS: Type.Integer({ default: 30, minimum: 2, maximum: 3650, description: 'Days that ended sessions and events are kept' }),
   TRANSCRIPTS: Type.Unsafe<'on' | 'off'>({ type: 'string', enum: ['on', 'off'], default: 'off', description: 'Whether a start may ask for a transcript' }),
   TRANSCRIPT_KEYS: Type.Optional(Type.String({ pattern: `^${transcriptKey}(,\\s*${transcriptKey})*$`, description: 'Keys that seal transcripts, as id:key, comma list, each 32 bytes in hex; the first seals, all open; required with TRANSCRIPTS' })),
+  AGENT_USAGE: Type.Unsafe<'on' | 'off'>({ type: 'string', enum: ['on', 'off'], default: 'off', description: 'Whether agents are asked what they use' }),
+  PRICES_FILE: Type.Optional(Type.String({ minLength: 1, description: 'JSON file of what usage costs' })),
+  MONTHLY_MINUTES_PER_USER: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Minutes of connection that one user has in a calendar month (UTC); no limit when not set' })),
   WEBHOOK_ALLOW_PRIVATE: Type.Boolean({ default: false, description: 'Outgoing webhooks may go to addresses that are not public, and without TLS' }),
   REDIS_URL: Type.Optional(Type.String({ pattern: '^rediss?://', description: 'Redis that shares rate limits between replicas' })),
   METRICS_TOKEN: Type.Optional(Type.String({ minLength: 16, description: 'Bearer token that /metrics asks for when set' }))

@@ -1,5 +1,6 @@
-// What the agents hand over: lines of transcripts, with the token that came with their dispatch. Not for users, and not in their document.
+// What the agents hand over: lines of transcripts, and what they use, with the tokens that came with their dispatch. Not for users, and not in their document.
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { speakers } from '../src/sessions/vocabulary.ts'
 import { choice, givenTime, Strict } from './schemas.ts'
@@ -22,30 +23,45 @@ const Batch = Strict({
   }), { maxItems: LINES }),
   done: Type.Optional(Type.Boolean())
 })
+const amount = Type.Integer({ minimum: 0, maximum: 1_000_000_000_000 })
+const Report = Strict({
+  writer: Type.String({ format: 'uuid' }),
+  seq: number,
+  stt_ms: amount,
+  tts_ms: amount,
+  input_tokens: amount,
+  output_tokens: amount,
+  tool_calls: amount
+})
+
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The session whose transcript an agent's token lets it write. */
-    transcriptOf: string
+    /** The session that an agent's token is for. */
+    agentOf: string
   }
 }
 
 const bearer = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i
 
 const agents: FastifyPluginAsyncTypebox = async (app) => {
-  app.decorateRequest('transcriptOf', '')
-  // Before the body is read.
-  app.addHook('onRequest', async (request) => {
+  app.decorateRequest('agentOf', '')
+  /** Before the body is read. */
+  const authenticated = (sessionOf: (token: string | undefined) => string) => async (request: FastifyRequest) => {
     try {
-      request.transcriptOf = app.transcripts.sessionOf(bearer.exec(request.headers.authorization ?? '')?.[1])
+      request.agentOf = sessionOf(bearer.exec(request.headers.authorization ?? '')?.[1])
     } catch (error) {
       await app.countRefusal(request) // whoever is no agent may not try for ever
       throw error
     }
-  })
+  }
+  // Many agents share an address: what bounds them is their token, and what one session may hold.
+  const config = { rateLimit: false } as const
 
-  // Many agents share an address: what bounds them is their token, and what one transcript may hold.
-  app.post('/transcript', { bodyLimit: BODY_LIMIT, schema: { hide: true, body: Batch }, config: { rateLimit: false } }, async (request) =>
-    app.transcripts.write(request.transcriptOf, request.body, request.deadline))
+  app.post('/transcript', { bodyLimit: BODY_LIMIT, schema: { hide: true, body: Batch }, config, onRequest: authenticated(app.transcripts.sessionOf) }, async (request) =>
+    app.transcripts.write(request.agentOf, request.body, request.deadline))
+
+  app.post('/usage', { schema: { hide: true, body: Report }, config, onRequest: authenticated(app.usage.sessionOf) }, async (request) =>
+    app.usage.report(request.agentOf, request.body, request.deadline))
 }
 
-export default fp(agents, { name: 'agents', encapsulate: true, dependencies: ['errors'], decorators: { fastify: ['transcripts', 'countRefusal'] } })
+export default fp(agents, { name: 'agents', encapsulate: true, dependencies: ['errors'], decorators: { fastify: ['transcripts', 'usage', 'countRefusal'] } })

@@ -33,6 +33,26 @@ export const choiceOrNull = <const Words extends readonly string[]>(words: Words
 /** An object of these properties and no other: what a client misspells is refused, not dropped. */
 export const Strict = <Properties extends TProperties>(properties: Properties, options = {}): TObject<Properties> => Type.Object(properties, { additionalProperties: false, ...options })
 
+export const userIdPattern = '^[A-Za-z0-9._~:@|+=_-]{1,128}$'
+
+const seconds = (description: string) => Type.Number({ minimum: 0, description: `${description}, to the millisecond` })
+const count = (description: string) => Type.Integer({ minimum: 0, description })
+/** What was used, of a session and of a day. */
+export const usageProperties = {
+  user_seconds: seconds('Connection of users'),
+  agent_seconds: seconds('Connection of agents'),
+  stt_seconds: seconds('Speech that was recognised'),
+  tts_seconds: seconds('Speech that was made'),
+  input_tokens: count('Tokens that the language model was given'),
+  output_tokens: count('Tokens that the language model gave'),
+  tool_calls: count('Tools that the agent called')
+}
+export const usageExample = { user_seconds: 92.41, agent_seconds: 93.02, stt_seconds: 21.3, tts_seconds: 38.64, input_tokens: 2140, output_tokens: 312, tool_calls: 1 }
+export const costOfUsage = Type.Unsafe<{ currency: string, amount: number } | null>({
+  oneOf: [Type.Object({ currency: Type.String({ description: 'ISO 4217' }), amount: Type.Number({ description: 'In its own unit, to a millionth' }) }, { title: 'Cost' }), { type: 'null' }],
+  description: 'What it costs by the prices of now; null where none are configured'
+})
+
 const ValidationFailed = createError('VALIDATION_FAILED', 'The request does not have the form that is asked for.', 400)
 
 /** The 400 of a schema, for what a schema cannot see: which field of the body, and what is asked of it. */

@@ -2,7 +2,7 @@
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import fp from 'fastify-plugin'
 import { agentStates, endReasons, eventTypes, modeNames, states, transcriptStates } from '../src/sessions/vocabulary.ts'
-import { at, atOrNull, choice, choiceOrNull, givenTime, idOf, problems, roomName, roomNameExample, startedAgentType, Strict } from './schemas.ts'
+import { at, atOrNull, choice, choiceOrNull, costOfUsage, givenTime, idOf, problems, roomName, roomNameExample, startedAgentType, Strict, usageExample, usageProperties, userIdPattern } from './schemas.ts'
 
 const properties = {
   id: idOf('The session'),
@@ -43,6 +43,15 @@ const Page = Type.Object({
 }, { title: 'SessionPage', description: 'Sessions, newest first', examples: [{ sessions: [example], next_cursor: null }] })
 const Detail = Type.Object({
   ...properties,
+  usage: Type.Object({
+    ...usageProperties,
+    cost: costOfUsage,
+    participants: Type.Array(Type.Object({
+      identity: Type.String({ description: 'Identity in the room' }),
+      kind: Type.String({ description: 'STANDARD (a user), AGENT, INGRESS, SIP' }),
+      seconds: Type.Number({ minimum: 0, description: 'How long it was connected, all its stays together' })
+    }, { title: 'ParticipantUsage' }), { description: 'Whoever was in the room, in the order of their first joins: the first 100' })
+  }, { title: 'SessionUsage', description: 'What it has used until now (docs/usage.md)' }),
   events: Type.Array(Type.Object({
     at: at('When'),
     type: choice(eventTypes, 'What'),
@@ -53,7 +62,7 @@ const Detail = Type.Object({
 }, {
   title: 'SessionDetail',
   description: 'A session and what happened in it',
-  examples: [{ ...example, events: [{ at: '2026-01-01T10:00:00.000Z', type: 'session.started', actor: 'user:alice', data: { mode: 'voice', agent_type: 'workout' } }], events_cursor: null }]
+  examples: [{ ...example, usage: { ...usageExample, cost: null, participants: [{ identity: 'alice', kind: 'STANDARD', seconds: usageExample.user_seconds }, { identity: 'agent-AJ_6Yr8', kind: 'AGENT', seconds: usageExample.agent_seconds }] }, events: [{ at: '2026-01-01T10:00:00.000Z', type: 'session.started', actor: 'user:alice', data: { mode: 'voice', agent_type: 'workout' } }], events_cursor: null }]
 })
 const Ended = Type.Object({ status: Type.Literal('ended'), id: idOf('The session') }, { title: 'EndedSession', description: 'The session is over', examples: [{ status: 'ended', id: example.id }] })
 
@@ -65,7 +74,7 @@ const Filter = Strict({
   state: Type.Optional(choice(states, 'Only in this state')),
   from: Type.Optional(givenTime('Created at this time or later', '2026-01-01T00:00:00Z')),
   to: Type.Optional(givenTime('Created before this time', '2026-02-01T00:00:00Z')),
-  user_id: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._~:@|+=_-]{1,128}$', description: 'Only of this user; for administrators, who otherwise see everybody\'s', examples: ['alice'] }))
+  user_id: Type.Optional(Type.String({ pattern: userIdPattern, description: 'Only of this user; for administrators, who otherwise see everybody\'s', examples: ['alice'] }))
 })
 const Id = Type.Object({ id: idOf('The session') })
 const tags = ['sessions']

@@ -3,20 +3,21 @@ import { Readable } from 'node:stream'
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
-import { problems } from './schemas.ts'
+import { problems, userIdPattern } from './schemas.ts'
 
-const Params = Type.Object({ user_id: Type.String({ pattern: '^[A-Za-z0-9._~:@|+=_-]{1,128}$', description: 'The user', examples: ['alice'] }) })
+const Params = Type.Object({ user_id: Type.String({ pattern: userIdPattern, description: 'The user', examples: ['alice'] }) })
 const rows = (description: string) => Type.Array(Type.Record(Type.String(), Type.Unknown()), { description })
 const Export = Type.Object({
-  sessions: rows('The user\'s sessions, each with its participants'),
+  sessions: rows('The user\'s sessions, each with its participants, and what its agents have used'),
   events: rows('What happened in them, and was refused to the user'),
   acts: rows('What the user did to what is somebody else\'s'),
   messages: rows('What the app\'s backend was told of'),
+  usage: rows('What was used, by days'),
   transcripts: rows('What was said in them, where a transcript was asked for; lines are null where its key is gone')
 }, {
   title: 'UserExport',
   description: 'Everything that is stored of the user',
-  examples: [{ sessions: [], events: [{ id: '1', session_id: null, at: '2026-01-01T10:00:00.000Z', type: 'access.denied', actor: 'user:alice', data: { reason: 'too_many_sessions' } }], acts: [], messages: [], transcripts: [] }]
+  examples: [{ sessions: [], events: [{ id: '1', session_id: null, at: '2026-01-01T10:00:00.000Z', type: 'access.denied', actor: 'user:alice', data: { reason: 'too_many_sessions' } }], acts: [], messages: [], usage: [], transcripts: [] }]
 })
 const Erased = Type.Object({
   status: Type.Unsafe<'erased' | 'erasing'>({ type: 'string', enum: ['erased', 'erasing'], description: 'Gone, or going: a session whose room could come back, or of which a message is on its way, goes last' })

@@ -12,6 +12,7 @@ import limits from '../plugins/limits/index.ts'
 import livekit from '../plugins/livekit/index.ts'
 import metrics from '../plugins/metrics.ts'
 import pressure from '../plugins/pressure.ts'
+import prices from '../plugins/prices.ts'
 import sessionMetrics from '../plugins/session-metrics.ts'
 import swagger from '../plugins/swagger.ts'
 import webhookSender from '../plugins/webhooks/index.ts'
@@ -22,6 +23,7 @@ import operations from '../routes/operations.ts'
 import sessions from '../routes/sessions.ts'
 import token from '../routes/token.ts'
 import transcripts from '../routes/transcripts.ts'
+import usage from '../routes/usage.ts'
 import users from '../routes/users.ts'
 import videoSessions, { createRoom } from '../routes/video-sessions.ts'
 import voiceSessions from '../routes/voice-sessions.ts'
@@ -64,6 +66,7 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
     await app.register(auth)
     await app.register(swagger)
 
+    await app.register(prices)
     await app.register(database)
     await app.register(livekit)
     await app.register(sessionMetrics)
@@ -79,6 +82,7 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
     await app.register(transcripts, { prefix: '/api/v1/sessions' })
     await app.register(events, { prefix: '/api/v1' })
     await app.register(token, { prefix: '/api/v1/token' })
+    await app.register(usage, { prefix: '/api/v1/usage' })
     await app.register(users, { prefix: '/api/v1/users' })
     await app.register(webhookEndpoints, { prefix: '/api/v1/webhook-endpoints' })
     await app.register(webhooks, { prefix: '/api/v1/livekit' })

@@ -1,6 +1,7 @@
 // The rules, wired to what they run on: app.sessions for the routes, and the reconciler that works beside them.
 import fp from 'fastify-plugin'
 import { createAgentArrival } from './sessions/agent-arrival.ts'
+import { createUsageTokens } from './sessions/agent-tokens.ts'
 import { createAudit } from './sessions/audit.ts'
 import { createAutoCreate } from './sessions/auto-create.ts'
 import { createCategories, type Categories } from './sessions/categories.ts'
@@ -20,6 +21,7 @@ import { createStreams, type Streams } from './sessions/streams.ts'
 import { createTranscriptKeys } from './sessions/transcript-keys.ts'
 import { createTranscripts, type Transcripts } from './sessions/transcripts.ts'
 import { noTracing, type Tracing } from './sessions/tracing.ts'
+import { createUsage, type Usage } from './sessions/usage.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -35,6 +37,7 @@ declare module 'fastify' {
     retention: Retention
     streams: Streams
     transcripts: Transcripts
+    usage: Usage
   }
 }
 
@@ -49,10 +52,12 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   const audit = createAudit({ store, clock })
   const categories = createCategories({ categories: app.categoryStore, audit, clock })
   const transcripts = createTranscripts({ store: app.transcriptStore, sessions: store, keys: config.TRANSCRIPT_KEYS ? createTranscriptKeys(config.TRANSCRIPT_KEYS) : undefined, audit, clock, log })
+  const usage = createUsage({ store: app.usageStore, tokens: config.AGENT_USAGE === 'on' ? createUsageTokens(config.LIVEKIT_API_SECRET) : undefined, prices: app.prices, audit, clock, log, keepDays: config.RETENTION_DAYS })
   const metadataOf = async (session: Session, dispatch: number) => jobMetadata(session, dispatch, {
     systemPrompt: await categories.promptOf(session),
     traceparent: tracing.traceparent(),
-    transcriptToken: transcripts.tokenFor(session)
+    transcriptToken: transcripts.tokenFor(session),
+    usageToken: usage.tokenFor(session)
   })
   const agentArrival = createAgentArrival({ livekit, clock })
   const lifecycle = createLifecycle({ store, livekit, clock, metrics, tracing, agentTimeout: config.AGENT_JOIN_TIMEOUT, onAgent: agentArrival.told, wake: () => reconciler.wake() })
@@ -84,6 +89,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
     async sweep () {
       await privacy.sweep()
       await transcripts.sweep()
+      await usage.sweep()
     }
   })
 
@@ -103,6 +109,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
     limits: {
       sessionsPerUser: config.MAX_SESSIONS_PER_USER,
       startsPerMinute: config.START_LIMIT_PER_MINUTE,
+      minutesPerMonth: config.MONTHLY_MINUTES_PER_USER,
       departureTimeout: config.DEPARTURE_TIMEOUT,
       reconcileInterval: config.RECONCILE_INTERVAL
     }
@@ -111,10 +118,11 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   app.decorate('endpoints', createEndpoints({ endpoints: app.webhookStore, audit, clock, refusal: app.webhookSender.refusal }))
   app.decorate('outbox', outbox)
   app.decorate('privacy', privacy)
-  const history = createHistory({ store, lifecycle, audit })
+  const history = createHistory({ store, lifecycle, usage, audit })
   app.decorate('history', history)
   app.decorate('lifecycle', lifecycle)
   app.decorate('transcripts', transcripts)
+  app.decorate('usage', usage)
   app.decorate('reconciler', reconciler)
   app.decorate('retention', retention)
   const readiness = createReadiness({ store, livekit, clock })
@@ -132,12 +140,13 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
     reconciler.start()
     outbox.start()
     transcripts.start()
+    usage.start()
     retention.start()
   })
   app.addHook('preClose', async () => {
     streams.stop()
     autoCreate.stop()
     retention.stop()
-    await Promise.all([reconciler.stop(), outbox.stop(), transcripts.stop()])
+    await Promise.all([reconciler.stop(), outbox.stop(), transcripts.stop(), usage.stop()])
   })
-}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'sessionStore', 'categoryStore', 'eventStore', 'privacyStore', 'transcriptStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })
+}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'prices', 'sessionStore', 'categoryStore', 'eventStore', 'privacyStore', 'transcriptStore', 'usageStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })

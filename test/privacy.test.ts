@@ -17,7 +17,7 @@ const adminOnly = problem(403, 'Forbidden', 'admin-only', 'Only an administrator
 /** Every row of every table in which the text occurs. */
 async function trace (text: string) {
   const found: string[] = []
-  for (const table of ['sessions', 'participants', 'session_events', 'webhook_deliveries', 'erasures']) {
+  for (const table of ['sessions', 'participants', 'session_events', 'webhook_deliveries', 'usage_days', 'erasures']) {
     for (const { row } of await query(`select to_jsonb(r)::text as row from ${table} r where to_jsonb(r)::text like '%' || $1 || '%'`, [text])) found.push(`${table}: ${row}`)
   }
   return found
@@ -51,7 +51,7 @@ t.test('a user takes everything away, and nobody else does but an administrator,
   sameProblem(t, await erase('alice', app.as('eve')), adminOnly)
   t.equal((await exported('alice', admin)).json().sessions.length, 1)
   t.match(await query('select actor from session_events where type = \'admin.read\''), [{ actor: 'admin:root' }])
-  t.same((await exported('nobody')).json(), { sessions: [], events: [], acts: [], messages: [], transcripts: [] })
+  t.same((await exported('nobody')).json(), { sessions: [], events: [], acts: [], messages: [], usage: [], transcripts: [] })
 })
 
 t.test('erased: live sessions end, every row goes, others\' lines lose the name, the deletion stays on record', async (t) => {

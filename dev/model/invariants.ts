@@ -46,6 +46,9 @@ export class Broken extends Error {
   }
 }
 
+/** What an agent's process has used when it makes its n-th report. */
+export const usedUntil = (seq: number) => ({ stt_ms: 1000 * (seq + 1), tts_ms: 2000 * (seq + 1), input_tokens: 100 * (seq + 1), output_tokens: 10 * (seq + 1), tool_calls: seq })
+
 export function createInvariants ({ sql, world, limits, now }: InvariantsOptions) {
   const starts: Start[] = []
   /** Sessions that somebody has asked to end, those whose end was confirmed, those whose token was given out. */
@@ -61,6 +64,8 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
   const written: Array<{ id: string, seq: number }> = []
   const ready = new Map<string, number>()
   const forgotten = new Set<string>()
+  /** By session, then process: the last report that was made, and the last one that was answered 200. */
+  const reported = new Map<string, Map<string, { made: number, taken: number }>>()
   let restarts = 0
   let step = 0
 
@@ -73,6 +78,10 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
     return starts.find((start) => start.state === 'running' && !start.undoing && now() < start.deadline &&
       (start.id === row.request_id ? row.check_no === 0 || row.end_reason === 'start_failed' : false))
   }
+
+  const tokensCounted = (user?: string) => [...sql.days.values()].filter((day) => user === undefined || day.user_id === user).reduce((sum, day) => sum + day.input_tokens, 0)
+  const tokensReported = (which: 'made' | 'taken', user?: string) => rows().filter((row) => row.state === 'ended' && (user === undefined || row.user_id === user))
+    .flatMap(({ id }) => [...reported.get(id)?.values() ?? []]).reduce((sum, { [which]: seq }) => sum + (seq < 0 ? 0 : usedUntil(seq).input_tokens), 0)
 
   return {
     begins (start: Pick<Start, 'id' | 'user' | 'mode' | 'key' | 'replica' | 'deadline'>): Start {
@@ -131,6 +140,15 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
       written.push({ id, seq })
     },
 
+    /** An agent is about to report what it used. @returns to be called when it is answered 200 */
+    reports (id: string, { writer, seq }: { writer: string, seq: number }): () => void {
+      const processes = reported.get(id) ?? new Map<string, { made: number, taken: number }>()
+      const mine = processes.get(writer) ?? { made: -1, taken: -1 }
+      reported.set(id, processes.set(writer, mine))
+      mine.made = Math.max(mine.made, seq)
+      return () => { mine.taken = Math.max(mine.taken, seq) }
+    },
+
     /** A deletion of a transcript was answered 200. */
     forgotten (id: string) {
       forgotten.add(id)
@@ -178,6 +196,7 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         holds('one key, one session', !keys.has(key), () => key)
         keys.add(key)
       }
+      holds('nothing is counted that was not reported, and nothing twice', tokensCounted() <= tokensReported('made'), () => `${tokensCounted()} of ${tokensReported('made')}`)
       for (const [user, count] of counts) holds('no user has more than the limit', count <= limits.sessionsPerUser, () => `${user}: ${count}`)
     },
 
@@ -213,6 +232,15 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         holds('an agent that is there has been told of', !started || row.state !== 'live' || row.agent_state !== 'joined' || types.includes('agent.joined'), () => `${show(row)}: ${types}`)
         holds('no message is lost', messages.every((message) => received.has(message.message_id)), () => `${show(row)}: ${messages.filter((message) => !received.has(message.message_id)).map(({ type }) => type)}`)
         holds('an end is on record once', ends === (row.state === 'ended' ? 1 : 0), () => `${show(row)}: ${ends} times`)
+      }
+      for (const user of new Set(rows().map((row) => row.user_id))) {
+        const over = rows().filter((row) => row.user_id === user && row.state === 'ended')
+        const counted = [...sql.days.values()].filter((day) => day.user_id === user)
+        const sum = (of: (day: (typeof counted)[number]) => number) => counted.reduce((sum, day) => sum + of(day), 0)
+        holds('what was reported is counted', tokensCounted(user) >= tokensReported('taken', user), () => `${user}: ${tokensCounted(user)} of ${tokensReported('taken', user)}`)
+        const connected = over.reduce((sum, row) => sum + sql.usedBy(row, row.ended_at!).user_ms, 0)
+        holds('the days have each second of connection once', sum((day) => day.user_ms) === connected, () => `${user}: ${sum((day) => day.user_ms)} of ${connected}`)
+        holds('each session that is over is in its day once', sum((day) => day.sessions) === over.filter((row) => row.end_reason !== 'start_failed' || Object.values(sql.usedBy(row, row.ended_at!)).some((value) => value > 0)).length, () => user)
       }
       for (const [name, room] of world.rooms) {
         const row = rows().find((row) => row.room_name === name)

@@ -31,7 +31,8 @@ const actor: fc.Arbitrary<Actor> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('deliver' as const), replica, trouble }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('an agent writes' as const), which, writer: replica, done: fc.boolean(), replica, trouble }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('its transcript is deleted' as const), which, replica, trouble }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('transcripts are settled' as const), replica, trouble }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('transcripts are settled' as const, 'usage is counted' as const), replica, trouble }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('an agent reports' as const), which, writer: replica, seq: fc.nat(3), replica, trouble }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('end' as const, 'end by an admin' as const), which, replica, trouble }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('status' as const, 'rejoin' as const), which, replica, trouble }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('active' as const), user: fc.constantFrom('alice', 'bert'), replica, trouble }) },
@@ -49,6 +50,8 @@ const aDelivery = fc.record({ do: fc.constant('deliver' as const), replica, trou
 const aLine = (done?: boolean): fc.Arbitrary<Actor> => fc.record({ do: fc.constant('an agent writes' as const), which: fc.constant(0), writer: replica, done: done === undefined ? fc.boolean() : fc.constant(done), replica, trouble })
 const aSettling = fc.record({ do: fc.constant('transcripts are settled' as const), replica, trouble })
 const aDeletion = fc.record({ do: fc.constant('its transcript is deleted' as const), which: fc.constant(0), replica, trouble })
+const aReport: fc.Arbitrary<Actor> = fc.record({ do: fc.constant('an agent reports' as const), which: fc.constant(0), writer: replica, seq: fc.nat(3), replica, trouble })
+const aCount = fc.record({ do: fc.constant('usage is counted' as const), replica, trouble })
 const aWait = (...ms: number[]) => fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(...ms) })
 const aStart = (key?: string, trouble: fc.Arbitrary<{ nth: number, what: Trouble } | undefined> = fc.constant(undefined), mode: fc.Arbitrary<ModeName> = fc.constantFrom(...modeNames)): fc.Arbitrary<Actor> =>
   fc.record({ do: fc.constant('start' as const), user: fc.constant('alice'), key: fc.constant(key), mode, replica, trouble })
@@ -86,6 +89,9 @@ const meetings = {
   'what is said while all is over': fc.oneof(
     meeting([aStart(undefined, healthy, voice), aLine()], [aLine(), aLine(true), anEnd, aSettling, aWait(61_000), aSettling]),
     meeting([aStart(undefined, healthy, voice), aLine()], [aLine(), aDeletion, aLine(true), aDeletion, anEnd, aSettling])),
+  'what was used, told while it is counted': fc.oneof(
+    meeting([aStart(undefined, healthy, voice), joined, aReport], [aReport, aReport, anEnd, aCount, aReport, aCount]),
+    meeting([aStart(undefined, healthy, voice), joined, aReport, anEnd, aCount], [aReport, aCount, aReport, aCount, aPass])),
   'two ends of one session': meeting([aStart()], [anEnd, dies.map((trouble): Actor => ({ do: 'end by an admin', which: 0, replica: 0, trouble })), aWait(11_000), aPass])
 }
 
@@ -240,6 +246,38 @@ export const faults: Record<string, Fault> = {
     at: 'what is said while all is over',
     put: ({ sql }) => {
       sql.isWhole = (row) => row.transcript === 'writing'
+    }
+  },
+  'a report that comes again adds': {
+    at: 'what was used, told while it is counted',
+    put: ({ sql }) => {
+      const { takeReport } = sql
+      sql.takeReport = (id, report) => {
+        const before = sql.reports.get(id)?.get(report.writer)
+        return takeReport(id, before ? { ...report, seq: before.seq + 1, input_tokens: before.input_tokens + report.input_tokens } : report)
+      }
+    }
+  },
+  'a report that comes late takes the place of a later one': {
+    at: 'what was used, told while it is counted',
+    put: ({ sql }) => {
+      const { takeReport } = sql
+      sql.takeReport = (id, report) => {
+        sql.reports.get(id)?.delete(report.writer)
+        return takeReport(id, report)
+      }
+    }
+  },
+  'what is told after the count is not counted': {
+    at: 'what was used, told while it is counted',
+    put: ({ sql }) => {
+      const { takeReport } = sql
+      sql.takeReport = (id, report) => {
+        const counted = sql.rows.get(id)?.counted ?? false
+        const outcome = takeReport(id, report)
+        Object.assign(sql.rows.get(id) ?? {}, { counted })
+        return outcome
+      }
     }
   },
   'the limit counts nothing that is starting': {

@@ -15,9 +15,10 @@ import { createSessions } from '../../src/sessions/sessions.ts'
 import type { Session } from '../../src/sessions/store.ts'
 import { createTranscriptKeys } from '../../src/sessions/transcript-keys.ts'
 import { createTranscripts } from '../../src/sessions/transcripts.ts'
+import { createUsage } from '../../src/sessions/usage.ts'
 import type { ModeName } from '../../src/sessions/vocabulary.ts'
-import { createInvariants, type Start } from './invariants.ts'
-import { anEndpoint, createMemoryOutbox, createMemoryStore, createMemoryTranscripts, createStatements, type Statements, type Travel } from './store.ts'
+import { createInvariants, usedUntil, type Start } from './invariants.ts'
+import { anEndpoint, createMemoryOutbox, createMemoryStore, createMemoryTranscripts, createMemoryUsage, createStatements, type Statements, type Travel } from './store.ts'
 import { createWorld, type World } from './world.ts'
 
 export type Trouble =
@@ -36,8 +37,9 @@ export type Actor =
   | { do: 'start', user: string, mode: ModeName, key?: string } & On & Troubled
   | { do: 'end' | 'end by an admin' | 'status' | 'rejoin', which: number } & On & Troubled
   | { do: 'active', user: string } & On & Troubled
-  | { do: 'pass' | 'deliver' | 'transcripts are settled' } & On & Troubled
+  | { do: 'pass' | 'deliver' | 'transcripts are settled' | 'usage is counted' } & On & Troubled
   | { do: 'an agent writes', which: number, writer: 0 | 1, done: boolean } & On & Troubled
+  | { do: 'an agent reports', which: number, writer: 0 | 1, seq: number } & On & Troubled
   | { do: 'its transcript is deleted', which: number } & On & Troubled
   | { do: 'join' | 'leave' | 'agent dies', which: number }
   | { do: 'wait', ms: number }
@@ -209,12 +211,14 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     }
     const lifecycle = createLifecycle({ store, livekit, clock, wake, agentTimeout: LIMITS.joinTimeout })
     const audit = createAudit({ store, clock })
+    const usage = createUsage({ store: createMemoryUsage(sql, toDatabase), tokens: undefined, prices: undefined, audit, clock, log: silent, keepDays: 30 })
     const limits = { sessionsPerUser: LIMITS.sessionsPerUser, startsPerMinute: 0, departureTimeout: 60, reconcileInterval: LIMITS.interval }
     return {
       lifecycle,
       transcripts: createTranscripts({ store: createMemoryTranscripts(sql, toDatabase), sessions: store, keys, audit, clock, log: silent }),
       sessions: createSessions({ store, livekit, lifecycle, audit, agentArrival: createAgentArrival({ livekit, clock }), modes, clock, limits, transcripts: true, livekitUrl: 'ws://livekit' }),
-      history: createHistory({ store, lifecycle, audit }),
+      usage,
+      history: createHistory({ store, lifecycle, usage, audit }),
       deliver: () => createOutbox({ store: createMemoryOutbox(sql, toDatabase), sender, clock, log: silent }).deliver(),
       reconcile: () => createReconciler({ store, livekit, lifecycle, modes, clock, log: silent, limits: { ...LIMITS, endOnAgentFailure: false }, revives: () => false, jobMetadata }).reconcile()
     }
@@ -277,6 +281,16 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       case 'transcripts are settled':
         if (alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).transcripts.settle())
         return
+      case 'usage is counted':
+        if (alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).usage.settle())
+        return
+      case 'an agent reports': {
+        const row = rowOf(actor.which)
+        if (!row || !alive[actor.replica]!.up) return
+        const report = { writer: WRITERS[actor.writer]!, seq: actor.seq }
+        const said = invariants.reports(row.id, report)
+        return settle(rulesOf(actor.replica, who, actor.trouble).usage.report(row.id, { ...report, ...usedUntil(actor.seq) }).then(said))
+      }
       case 'an agent writes': {
         const row = rowOf(actor.which)
         if (!row || !alive[actor.replica]!.up) return
@@ -339,6 +353,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     await rulesOf(n % 2 as 0 | 1, 'quiet').reconcile()
     for (const event of world.mail.splice(0)) await rulesOf(0, 'quiet').lifecycle.apply(event)
     await rulesOf(n % 2 as 0 | 1, 'quiet').transcripts.settle()
+    await rulesOf(n % 2 as 0 | 1, 'quiet').usage.settle()
     await rulesOf(n % 2 as 0 | 1, 'quiet').deliver()
     check()
     if (n < 24) invariants.soon(restsSince)
@@ -346,6 +361,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
   await rulesOf(0, 'quiet').reconcile()
   await rulesOf(0, 'quiet').transcripts.sweep()
   await rulesOf(0, 'quiet').transcripts.settle()
+  await rulesOf(0, 'quiet').usage.settle()
   await rulesOf(0, 'quiet').deliver()
   check()
   invariants.atRest()

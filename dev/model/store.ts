@@ -3,6 +3,7 @@
 import type { Delivery, Endpoint, OutboxStore, Outcome } from '../../src/sessions/outbox.ts'
 import type { Change, EndKey, Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
 import type { SealedLine, TranscriptStore } from '../../src/sessions/transcripts.ts'
+import type { Counters, Day, UsageReport, UsageStore } from '../../src/sessions/usage.ts'
 import { messageTypes, type MessageType } from '../../src/sessions/vocabulary.ts'
 
 export interface Row extends Session {
@@ -17,6 +18,11 @@ export type Message = Delivery & { next_attempt_at: number }
 /** What the statements do to the tables; synchronous, so that each is one step. */
 export type Statements = ReturnType<typeof createStatements>
 
+function add (to: object, what: object, sign = 1) {
+  const sums = to as Record<string, number>
+  for (const [name, value] of Object.entries(what)) sums[name] = (sums[name] ?? 0) + sign * value
+}
+
 const time = (at: Date | null) => at === null ? Infinity : at.getTime()
 const byNewest = (a: Row, b: Row) => b.created_at.getTime() - a.created_at.getTime() || (a.id < b.id ? 1 : -1)
 
@@ -30,6 +36,10 @@ export function createStatements () {
   /** What was said, by session, and who wrote: whether they are done. */
   const said = new Map<string, SealedLine[]>()
   const writers = new Map<string, Map<string, boolean>>()
+  /** What agents reported, by session and process; what of a session is in its day; the days. */
+  const reports = new Map<string, Map<string, UsageReport>>()
+  const countedOf = new Map<string, Counters & { sessions: number }>()
+  const days = new Map<string, Day>()
   let count = 0
 
   const failed = (row: Row) => row.end_reason === 'start_failed'
@@ -81,9 +91,23 @@ export function createStatements () {
     return [...stays.get(id)?.values() ?? []].map((stay) => stay.left_at || !endedAt ? stay : { ...stay, left_at: endedAt, with_room: true })
   }
 
+  function usedBy (row: Row, now: Date): Counters {
+    const used = { user_ms: 0, agent_ms: 0, stt_ms: 0, tts_ms: 0, input_tokens: 0, output_tokens: 0, tool_calls: 0 }
+    for (const { kind, joined_at: joined, left_at: left } of stays.get(row.id)?.values() ?? []) {
+      const ms = joined ? Math.max(0, (left ?? row.ended_at ?? now).getTime() - joined.getTime()) : 0
+      if (kind === 'AGENT') used.agent_ms += ms
+      else if (kind === 'STANDARD' || kind === 'SIP') used.user_ms += ms
+    }
+    for (const { writer: _writer, seq: _seq, ...report } of reports.get(row.id)?.values() ?? []) add(used, report)
+    return used
+  }
+
   const statements = {
     rows,
     events,
+    reports,
+    days,
+    usedBy,
     endpoints,
     messages,
     said,
@@ -92,11 +116,12 @@ export function createStatements () {
     tell,
     over,
 
-    claim (session: Parameters<SessionStore['claim']>[0], limits: { slots: number, startsPerMinute: number }) {
+    claim (session: Parameters<SessionStore['claim']>[0], limits: { slots: number, startsPerMinute: number, connectedMs?: number }) {
       const all = [...rows.values()]
       const mine = all.filter((row) => row.user_id === session.user_id)
       const recent = mine.filter((row) => row.created_at.getTime() > session.created_at.getTime() - 60_000 && !failed(row))
       if (limits.startsPerMinute > 0 && recent.length >= limits.startsPerMinute) return undefined
+      if (limits.connectedMs !== undefined && statements.connectedThisMonth(session.user_id, session.created_at) >= limits.connectedMs) return undefined
       if (rows.has(session.id) || all.some((row) => row.room_name === session.room_name)) return undefined
       if (session.idempotency_key !== null && mine.some((row) => row.idempotency_key === session.idempotency_key && !failed(row))) return undefined
       const taken = new Set(mine.filter((row) => !row.ended_at).map((row) => row.slot))
@@ -116,6 +141,7 @@ export function createStatements () {
         agent_joined_at: null,
         user_joined_at: null,
         seen_sids: '',
+        counted: false,
         ended_at: null,
         finished_at: null,
         revived_at: null,
@@ -133,6 +159,13 @@ export function createStatements () {
       const mine = [...rows.values()].filter((row) => row.user_id === userId)
       const recent = mine.filter((row) => row.created_at.getTime() > now.getTime() - 60_000 && !failed(row)).map((row) => row.created_at).sort((a, b) => a.getTime() - b.getTime())
       return { live: mine.filter((row) => !row.ended_at).length, recent: recent.length, oldest: recent[0] ?? null }
+    },
+
+    connectedThisMonth (userId: string, now: Date) {
+      const month = now.toISOString().slice(0, 7)
+      const counted = [...days.values()].filter((day) => day.user_id === userId && day.day.slice(0, 7) >= month)
+      const open = [...rows.values()].filter((row) => row.user_id === userId && !row.counted && !countedOf.has(row.id) && row.created_at.toISOString().slice(0, 7) >= month)
+      return counted.reduce((sum, { user_ms: ms }) => sum + ms, 0) + open.reduce((sum, row) => sum + usedBy(row, now).user_ms, 0)
     },
 
     byRoom: (roomName: string) => out([...rows.values()].find((row) => row.room_name === roomName)),
@@ -191,7 +224,7 @@ export function createStatements () {
       if (change.stays && !stays.has(row.id)) stays.set(row.id, new Map())
       for (const stay of change.stays ?? []) stays.get(row.id)!.set(stay.sid, { ...stay })
       const lines = (change.events ?? []).map((event) => note({ ...event, session_id: row.id, user_id: row.user_id }))
-      const changed = set(row, change.session ?? {})
+      const changed = set(row, { ...change.session, ...(change.stays?.length && { counted: false }) })
       statements.tell(row, lines.map(told))
       return changed
     },
@@ -222,7 +255,7 @@ export function createStatements () {
 
     prune (before: Date, limit: number) {
       const old = [...rows.values()].filter((row) => row.ended_at && row.ended_at < before).slice(0, limit)
-      for (const { id } of old) for (const table of [rows, stays, said, writers]) table.delete(id)
+      for (const { id } of old) for (const table of [rows, stays, said, writers, reports, countedOf]) table.delete(id)
       const forgotten = events.filter((event) => event.at < before).slice(0, limit)
       for (const event of forgotten) events.splice(events.indexOf(event), 1)
       return Math.max(old.length, forgotten.length)
@@ -285,6 +318,35 @@ export function createStatements () {
       note(event)
     },
 
+    takeReport (sessionId: string, report: UsageReport) {
+      const row = rows.get(sessionId)
+      if (!row) return 'unknown' as const
+      const known = reports.get(sessionId) ?? new Map<string, UsageReport>()
+      const before = known.get(report.writer)
+      if (before && before.seq >= report.seq) return 'taken' as const
+      reports.set(sessionId, known.set(report.writer, report))
+      if (row.ended_at) set(row, { counted: false })
+      return 'taken' as const
+    },
+
+    countUsage () {
+      const due = [...rows.values()].filter((row) => row.ended_at && !row.counted)
+      for (const row of due) {
+        const used = usedBy(row, row.ended_at!)
+        set(row, { counted: true })
+        if (failed(row) && Object.values(used).every((value) => value === 0)) continue
+        const day = row.created_at.toISOString().slice(0, 10)
+        const key = `${day} ${row.user_id}`
+        const sum = days.get(key) ?? { day, user_id: row.user_id, sessions: 0, user_ms: 0, agent_ms: 0, stt_ms: 0, tts_ms: 0, input_tokens: 0, output_tokens: 0, tool_calls: 0 }
+        days.set(key, sum)
+        add(sum, countedOf.get(row.id) ?? {}, -1)
+        const now = { sessions: 1, ...used }
+        countedOf.set(row.id, now)
+        add(sum, now)
+      }
+      return due.length
+    },
+
     deleteLines (id: string) { said.delete(id) },
 
     deleteLinesLeft () {
@@ -305,6 +367,7 @@ export function createMemoryStore (sql: Statements, travel: Travel = direct): Se
     claim: (session, limits, deadline) => travel('claim', () => sql.claim(session, limits), deadline),
     byKey: (userId, key, deadline) => travel('byKey', () => sql.byKey(userId, key), deadline),
     usage: (userId, now, deadline) => travel('usage', () => sql.usage(userId, now), deadline),
+    connectedThisMonth: (userId, now, deadline) => travel('connectedThisMonth', () => sql.connectedThisMonth(userId, now), deadline),
     byRoom: (roomName, deadline) => travel('byRoom', () => sql.byRoom(roomName), deadline),
     byId: (id, deadline) => travel('byId', () => sql.byId(id), deadline),
     takeOver: (id, take, deadline) => travel('takeOver', () => sql.takeOver(id, take), deadline),
@@ -357,6 +420,26 @@ export function createMemoryTranscripts (sql: Statements, travel: Travel = direc
       await travel('delete its lines', () => sql.deleteLines(id), deadline)
     },
     removeLeft: () => travel('removeLeft', () => { sql.deleteLinesLeft(); return 0 })
+  }
+}
+
+/** Usage over the same statements. */
+export function createMemoryUsage (sql: Statements, travel: Travel = direct): UsageStore {
+  return {
+    report: (id, report, deadline) => travel('report usage', () => sql.takeReport(id, report), deadline),
+    count: (limit) => travel('count usage', () => Math.min(limit - 1, sql.countUsage())),
+    usageOf: (id, now, deadline) => travel('usageOf', () => {
+      const row = sql.rows.get(id)
+      if (!row) throw new Error('no such session')
+      return { ...sql.usedBy(row, now), participants: [] }
+    }, deadline),
+    days: ({ userId, limit }, deadline) => travel('days', () => [...sql.days.values()].filter((day) => userId === undefined || day.user_id === userId)
+      .sort((a, b) => `${a.day} ${a.user_id}` < `${b.day} ${b.user_id}` ? -1 : 1).slice(0, limit), deadline),
+    pruneDays: (before) => travel('pruneDays', () => {
+      const old = [...sql.days].filter(([, { day }]) => day < before)
+      for (const [key] of old) sql.days.delete(key)
+      return old.length
+    })
   }
 }
 

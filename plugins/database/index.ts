@@ -9,6 +9,7 @@ import { createPrivacyStore } from './privacy-store.ts'
 import { openDatabase } from './query.ts'
 import { createSessionStore } from './session-store.ts'
 import { createTranscriptStore } from './transcript-store.ts'
+import { createUsageStore } from './usage-store.ts'
 import { createWebhookStore } from './webhook-store.ts'
 
 declare module 'fastify' {
@@ -17,6 +18,7 @@ declare module 'fastify' {
     categoryStore: ReturnType<typeof createCategoryStore>
     privacyStore: ReturnType<typeof createPrivacyStore>
     transcriptStore: ReturnType<typeof createTranscriptStore>
+    usageStore: ReturnType<typeof createUsageStore>
     webhookStore: ReturnType<typeof createWebhookStore>
     eventStore: ReturnType<typeof createEventStore>
   }
@@ -44,6 +46,7 @@ export default fp(async (app) => {
   app.decorate('categoryStore', createCategoryStore(database))
   app.decorate('privacyStore', createPrivacyStore(database))
   app.decorate('transcriptStore', createTranscriptStore(database))
+  app.decorate('usageStore', createUsageStore(database))
   app.decorate('webhookStore', createWebhookStore(database))
   app.decorate('eventStore', createEventStore(database))
 }, { name: 'database', decorators: { fastify: ['config', 'metrics'] } })

@@ -2,6 +2,7 @@
 import type { PrivacyStore } from '../../src/sessions/privacy.ts'
 import type { Session } from '../../src/sessions/store.ts'
 import type { Database } from './query.ts'
+import { reported, sums } from './usage-store.ts'
 
 /** The trail is append-only but for this (008.do.privacy.sql). */
 const permission = 'permission as materialized (select set_config(\'livekit_sessions.retention\', \'on\', true))'
@@ -19,9 +20,10 @@ export function createPrivacyStore ({ query }: Database): PrivacyStore {
     openOf: (userId, deadline) => query<Session>('select * from sessions where user_id = $1 and ended_at is null', [userId], deadline),
 
     async sessionsOf (userId, after, limit) {
-      const rows = await query<Session & { participants: unknown[] }>(`
+      const rows = await query<Session & { participants: unknown[], used: unknown[] }>(`
         select s.*, (select coalesce(json_agg(json_build_object('identity', p.identity, 'kind', p.kind, 'joined_at', p.joined_at, 'left_at', coalesce(p.left_at, s.ended_at)) order by p.joined_at), '[]')
-                       from participants p where p.session_id = s.id) as participants
+                       from participants p where p.session_id = s.id) as participants,
+               (select coalesce(json_agg(json_build_object(${reported.map((column) => `'${column}', r.${column}`).join(', ')})), '[]') from usage_reports r where r.session_id = s.id) as used
           from sessions s where user_id = $1 and id > $2 order by id limit $3`, [userId, after ?? '00000000-0000-0000-0000-000000000000', limit])
       return rows
     },
@@ -36,6 +38,9 @@ export function createPrivacyStore ({ query }: Database): PrivacyStore {
 
     messagesOf: (userId, after, limit) => query(`
       select id, session_id, at, type, state from webhook_deliveries where user_id = $1 and id > $2 order by id limit $3`, [userId, after ?? 0, limit]),
+
+    usageOf: (userId, after, limit) => query(`
+      select day::text as id, day::text as day, ${sums.map((column) => `${column}::float8 as ${column}`).join(', ')} from usage_days where user_id = $1 and day > $2::date order by usage_days.day limit $3`, [userId, after ?? '-infinity', limit]),
 
     async begin (userId, before, event, deadline) {
       await query(`
@@ -57,13 +62,19 @@ export function createPrivacyStore ({ query }: Database): PrivacyStore {
             select l.id from sessions s join transcript_lines l on l.session_id = s.id where s.user_id = $1 and s.created_at <= $2 and s.transcript = 'deleted' limit $3) returning 1)
         select count(*)::int as count from said`, [userId, before, limit])
       if (said > 0) return said
+      // What a session added to its day goes with it, unless it is being counted in this very moment (xmin): then both go next time.
       const sessions = await count(`
         with ${permission},
         gone as (
-          delete from sessions where next_check_at is null and id in (
-            select id from sessions s where user_id = $1 and created_at <= $2 and ended_at is not null and next_check_at is null
-               and not exists (select 1 from webhook_deliveries where user_id = $1 and session_id = s.id and ${onItsWay}) limit $3)
-          returning id),
+          delete from sessions s using (
+            select id, xmin as version from sessions s where user_id = $1 and created_at <= $2 and ended_at is not null and next_check_at is null
+               and not exists (select 1 from webhook_deliveries where user_id = $1 and session_id = s.id and ${onItsWay}) limit $3) due
+           where s.id = due.id and s.xmin = due.version
+          returning s.id),
+        used as (
+          update usage_days d set ${sums.map((column) => `${column} = d.${column} - u.${column}`).join(', ')}
+            from (select day, ${sums.map((column) => `sum(${column}) as ${column}`).join(', ')} from usage_sessions where session_id in (select id from gone) group by day) u
+           where d.user_id = $1 and d.day = u.day),
         messages as (delete from webhook_deliveries where user_id = $1 and session_id in (select id from gone)),
         lines as (delete from session_events using permission where user_id = $1 and session_id in (select id from gone))
         select count(*)::int as count from gone`, [userId, before, limit])
@@ -72,6 +83,10 @@ export function createPrivacyStore ({ query }: Database): PrivacyStore {
         lines as (delete from session_events using permission where id in (select id from session_events where user_id = $1 and at <= $2 limit $3) returning 1),
         messages as (delete from webhook_deliveries where id in (select id from webhook_deliveries where user_id = $1 and at <= $2 and not (${onItsWay}) limit $3) returning 1)
         select (select count(*) from lines)::int + (select count(*) from messages)::int as count`, [userId, before, limit])
+      // On the day of the wish others may have been started since; of the days before nothing is to stay.
+      const days = await count(`
+        with days as (delete from usage_days where user_id = $1 and (day < ($2::timestamptz at time zone 'UTC')::date or sessions <= 0) returning 1)
+        select count(*)::int as count from days`, [userId, before])
       const named = await count(`
         with ${permission},
         acts as (
@@ -83,7 +98,7 @@ export function createPrivacyStore ({ query }: Database): PrivacyStore {
         ends as (
           update sessions set ended_by = 'admin:erased' where id in (select id from sessions where ended_by like 'admin:%' and ended_by = 'admin:' || $1 limit $2) returning 1)
         select (select count(*) from acts)::int + (select count(*) from looks)::int + (select count(*) from ends)::int as count`, [userId, limit])
-      return sessions + loose + named
+      return sessions + loose + days + named
     },
 
     finish: async (userId, before) => (await query(`

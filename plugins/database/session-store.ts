@@ -3,6 +3,7 @@ import { retryAfter } from '../../src/sessions/errors.ts'
 import type { Change, Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
 import { states, type State } from '../../src/sessions/vocabulary.ts'
 import { DatabaseUnavailable, type Database } from './query.ts'
+import { isUser, lengthOf } from './usage-store.ts'
 
 const addEvent = (name: string, source: string, type: string, actor: string, data: string, at: string) => `
   ${name} as (insert into session_events (session_id, user_id, at, type, actor, data) select id, user_id, ${at}, '${type}', ${actor}, ${data} from ${source} returning id, at, type)`
@@ -50,6 +51,16 @@ function toStay ({ joined_at: joined, left_at: left, ...stay }: StoredStay): Sta
   return { ...stay, joined_at: joined ? new Date(joined) : null, left_at: left ? new Date(left) : null }
 }
 
+/**
+ * How long a user has been connected in the month (UTC) of `now`, ms: the days, at most 31 rows, and what is not in them yet, which are the
+ * user's live sessions and those that ended a moment ago.
+ */
+const connectedThisMonth = (user: string, now: string) => `
+  ((select coalesce(sum(user_ms), 0) from usage_days where user_id = ${user} and day >= date_trunc('month', ${now}::timestamptz at time zone 'UTC')::date) +
+   (select coalesce(sum(${lengthOf(`${now}::timestamptz`)}), 0) from sessions s join participants p on p.session_id = s.id
+     where s.user_id = ${user} and not s.counted and s.created_at >= date_trunc('month', ${now}::timestamptz at time zone 'UTC') at time zone 'UTC' and ${isUser}
+       and not exists (select 1 from usage_sessions where session_id = s.id)))`
+
 /** The store over a pool of PostgreSQL connections. READ COMMITTED; times come from the caller's clock. */
 export function createSessionStore ({ query }: Database): SessionStore {
   const one = async <More extends object = object>(text: string, values: unknown[], deadline?: number) => (await query<Session & More>(text, values, deadline))[0]
@@ -61,7 +72,7 @@ export function createSessionStore ({ query }: Database): SessionStore {
     const names = Object.keys(columns)
     return one(`
       with changed as (
-        update sessions set ${['check_no = check_no', ...names.map((name, n) => `${name} = $${n + 5}`)].join(', ')}
+        update sessions set ${[stays.length > 0 ? 'counted = false' : 'check_no = check_no', ...names.map((name, n) => `${name} = $${n + 5}`)].join(', ')}
          where id = $1 and xmin = $2 returning *),
       stayed as (
         insert into participants (session_id, sid, identity, kind, joined_at, left_at, left_told, with_room, hung_up)
@@ -89,12 +100,14 @@ export function createSessionStore ({ query }: Database): SessionStore {
         from (
           select s from generate_series(1, least($14::int, (select count(*)::int from sessions where user_id = $4 and ended_at is null) + ${OFFERED})) s
            where not exists (select 1 from sessions where user_id = $4 and slot = s and ended_at is null) order by s) free
-       where $15::int = 0 or (select count(*) from sessions where user_id = $4 and created_at > $11::timestamptz - interval '1 minute' and end_reason is distinct from 'start_failed') < $15
+       where ($15::int = 0 or (select count(*) from sessions where user_id = $4 and created_at > $11::timestamptz - interval '1 minute' and end_reason is distinct from 'start_failed') < $15)
+       ${limits.connectedMs === undefined ? '' : `and ${connectedThisMonth('$4', '$11')} < $20`}
        order by s
       on conflict do nothing
       returning *`,
     [session.id, session.mode, session.room_name, session.user_id, session.agent_type, session.category_id, session.category_name, session.idempotency_key,
-      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id, session.lease_until, session.traceparent, session.transcript], deadline)),
+      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id, session.lease_until, session.traceparent, session.transcript,
+      ...(limits.connectedMs === undefined ? [] : [limits.connectedMs])], deadline)),
 
     byKey: (userId, key, deadline) => one('select * from sessions where user_id = $1 and idempotency_key = $2 and end_reason is distinct from \'start_failed\'', [userId, key], deadline),
 
@@ -103,6 +116,10 @@ export function createSessionStore ({ query }: Database): SessionStore {
         select (select count(*)::int from sessions where user_id = $1 and ended_at is null) as live, count(*)::int as recent, min(created_at) as oldest
           from sessions where user_id = $1 and created_at > $2::timestamptz - interval '1 minute' and end_reason is distinct from 'start_failed'`, [userId, now], deadline)
       return usage!
+    },
+
+    async connectedThisMonth (userId, now, deadline) {
+      return Number((await one<{ ms: string }>(`select ${connectedThisMonth('$1', '$2')} as ms`, [userId, now], deadline))!.ms)
     },
 
     byRoom: (roomName, deadline) => one('select * from sessions where room_name = $1', [roomName], deadline),

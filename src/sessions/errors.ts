@@ -44,6 +44,8 @@ export const NotYourSession = sessionError('NOT_YOUR_SESSION', 'Not your session
 export const TooManySessions = sessionError('TOO_MANY_SESSIONS', 'You have as many sessions as one user may have. End one to start another.', 429)
 /** The user starts sessions faster than START_LIMIT_PER_MINUTE. */
 export const TooManyStarts = sessionError('TOO_MANY_STARTS', 'You have started too many sessions in the last minute. Wait before the next one.', 429)
+/** The user has been connected as long as MONTHLY_MINUTES_PER_USER allows in a calendar month. */
+export const MonthlyLimitReached = sessionError('MONTHLY_LIMIT_REACHED', 'You have used all your minutes of this month.', 429)
 /** An Idempotency-Key that was used for another request (D3). */
 export const KeyReused = sessionError('IDEMPOTENCY_KEY_REUSED', 'This Idempotency-Key was used for a different request. Use a new key.', 422)
 /** The first request with this Idempotency-Key is still at work (D3). */
@@ -90,3 +92,5 @@ export const AgentTokenInvalid = sessionError('AGENT_TOKEN_INVALID', 'A valid to
 export const TranscriptClosed = sessionError('TRANSCRIPT_CLOSED', 'This transcript takes nothing more.', 409)
 /** As much was written as one transcript may hold. */
 export const TranscriptFull = sessionError('TRANSCRIPT_FULL', 'This transcript is as long as one may be.', 409)
+/** More processes than one session can have had reported what they used. */
+export const UsageFull = sessionError('USAGE_FULL', 'This session takes no more reports.', 409)

@@ -63,9 +63,9 @@ export function createModes ({ voice, video, agentWait }: Record<ModeName, ModeS
  * It travels in the dispatch only, never in the room, where everybody could read it.
  * @param dispatch which dispatch of the session this is, from 1
  * @param more `systemPrompt`: what the agent of a video session is told (B4); `traceparent` of the span that sends for it, for the agent's own
- * spans; `transcriptToken`: lets it write this session's transcript. Each is left out when there is none
+ * spans; `transcriptToken` and `usageToken`: let it write this session's transcript, and report what it uses. Each is left out when there is none
  */
-export function jobMetadata (session: Session, dispatch: number, { systemPrompt, traceparent, transcriptToken }: { systemPrompt?: string, traceparent?: string, transcriptToken?: string } = {}): string {
+export function jobMetadata (session: Session, dispatch: number, { systemPrompt, traceparent, transcriptToken, usageToken }: { systemPrompt?: string, traceparent?: string, transcriptToken?: string, usageToken?: string } = {}): string {
   return JSON.stringify({
     session_id: session.id,
     room_name: session.room_name,
@@ -77,6 +77,7 @@ export function jobMetadata (session: Session, dispatch: number, { systemPrompt,
     request_id: session.request_id,
     ...(traceparent && { traceparent }),
     ...(transcriptToken && { transcript_token: transcriptToken }),
+    ...(usageToken && { usage_token: usageToken }),
     dispatch
   })
 }

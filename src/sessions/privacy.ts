@@ -15,11 +15,13 @@ type Page<Row> = (userId: string, after: string | undefined, limit: number) => P
 export interface PrivacyStore {
   openOf: (userId: string, deadline?: number) => Promise<Session[]>
   /** Each in the order of its ids, those after `after`. */
-  sessionsOf: Page<Session & { participants: unknown[] }>
+  sessionsOf: Page<Session & { participants: unknown[], used: unknown[] }>
   eventsOf: Page<object>
   /** What the user did to what is somebody else's. */
   actsOf: Page<object>
   messagesOf: Page<object>
+  /** What was used, by days. */
+  usageOf: Page<object>
   /** Notes that all of a user from until `before` is to go; `event` is on record with it. */
   begin: (userId: string, before: Date, event: SessionEvent, deadline?: number) => Promise<void>
   begun: () => Promise<Array<{ user_id: string, before: Date }>>
@@ -75,10 +77,11 @@ export function createPrivacy ({ store, lifecycle, transcripts, audit, clock, lo
       await mayFor(call, userId, 'exportUserData')
       if (call.user.id !== userId) await audit.read(call, undefined, { operation: 'exportUserData', user: userId })
       return {
-        sessions: all(store.sessionsOf, userId, ({ participants, ...session }) => ({ ...toRecord(session), participants })),
+        sessions: all(store.sessionsOf, userId, ({ participants, used, ...session }) => ({ ...toRecord(session), participants, used })),
         events: all(store.eventsOf, userId),
         acts: all(store.actsOf, userId),
         messages: all(store.messagesOf, userId),
+        usage: all(store.usageOf, userId, ({ id: _id, ...day }) => day),
         transcripts: said(userId)
       }
     },

@@ -5,7 +5,7 @@ import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Category } from './categories.ts'
 import type { Clock } from './clock.ts'
-import { AgentDidNotCome, EndedWhileStarting, KeyReused, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, TranscriptsOff, withDetails } from './errors.ts'
+import { AgentDidNotCome, EndedWhileStarting, KeyReused, MonthlyLimitReached, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, TranscriptsOff, withDetails } from './errors.ts'
 import { endBy, type Lifecycle } from './lifecycle.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { jobMetadata as plainMetadata, roomLimits, type Mode } from './modes.ts'
@@ -13,6 +13,7 @@ import { present, statusOf } from './presence.ts'
 import type { Participant, Rooms } from './rooms.ts'
 import type { Session, SessionStore } from './store.ts'
 import { noTracing, type Tracing } from './tracing.ts'
+import { untilNextMonth } from './usage.ts'
 import type { AgentType, ModeName } from './vocabulary.ts'
 
 export interface SessionsDependencies {
@@ -23,7 +24,7 @@ export interface SessionsDependencies {
   agentArrival: Pick<AgentArrival, 'wait'>
   modes: Record<ModeName, Mode>
   clock: Clock
-  limits: { sessionsPerUser: number, startsPerMinute: number, departureTimeout: number, reconcileInterval: number }
+  limits: { sessionsPerUser: number, startsPerMinute: number, /** No limit when not given. */ minutesPerMonth?: number, departureTimeout: number, reconcileInterval: number }
   metrics?: SessionMetrics
   tracing?: Tracing
   /** What the agent is told with its dispatch. */
@@ -48,11 +49,12 @@ const UNDO_TIME = 500
 
 export function createSessions ({ store, livekit, lifecycle, audit, agentArrival, modes, clock, limits, livekitUrl, jobMetadata = plainMetadata, transcripts = false, metrics = noMetrics, tracing = noTracing }: SessionsDependencies) {
   const later = (ms: number) => new Date(clock.now() + ms)
+  const connectedMs = limits.minutesPerMonth === undefined ? undefined : limits.minutesPerMonth * 60_000
 
   return {
     /**
      * Starts a session: one insert, one RPC, one update, one signature. With an Idempotency-Key, the same start again gives the same room (D3).
-     * @throws TranscriptsOff, TooManySessions, TooManyStarts, KeyReused, StartInProgress, StartedSessionEnded, and what the store and LiveKit throw
+     * @throws TranscriptsOff, TooManySessions, TooManyStarts, MonthlyLimitReached, KeyReused, StartInProgress, StartedSessionEnded, and what the store and LiveKit throw
      */
     async start (call: Call, modeName: ModeName, request: StartRequest, idempotencyKey?: string) {
       try {
@@ -138,7 +140,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
         created_at: later(0),
         expires_at: later(mode.maxDuration * 1000),
         ...leaseOf(call)
-      }, { slots: limits.sessionsPerUser, startsPerMinute: limits.startsPerMinute }, call.deadline).catch(async (error) => {
+      }, { slots: limits.sessionsPerUser, startsPerMinute: limits.startsPerMinute, connectedMs }, call.deadline).catch(async (error) => {
         // It may have landed all the same: then it holds a slot for nobody.
         await lifecycle.abandon({ id, check_no: 0, expires_at: later(0) }, false, call.deadline).catch(() => {})
         throw error
@@ -246,6 +248,10 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
     if (live >= sessionsPerUser) {
       await audit.denied(call, undefined, { reason: 'too_many_sessions' })
       throw retryAfter(new TooManySessions(), 60, { limit: sessionsPerUser })
+    }
+    if (connectedMs !== undefined && await store.connectedThisMonth(call.user.id, later(0), call.deadline) >= connectedMs) {
+      await audit.denied(call, undefined, { reason: 'monthly_limit_reached' })
+      throw retryAfter(new MonthlyLimitReached(), untilNextMonth(clock.now()), { limit: limits.minutesPerMonth })
     }
   }
 

@@ -22,6 +22,8 @@ export interface Session {
   traceparent: string | null
   /** Null when none was asked for. */
   transcript: TranscriptState | null
+  /** What it used is in the usage of its day, as it stands now. */
+  counted: boolean
   agent_state: AgentState
   agent_dispatches: number
   episode_dispatches: number
@@ -104,12 +106,14 @@ export type ChangeKey = { room_name: string } | { id: string, check_no: number }
  * `deadline` is on the scale of the clock's `elapsed`; without it a statement may take 2 s.
  */
 export interface SessionStore {
-  /** Inserts into the user's lowest free slot, in one statement that is exact under any race; undefined = no slot, key in use, or too many starts. */
-  claim: (session: NewSession, limits: { slots: number, startsPerMinute: number }, deadline?: number) => Promise<Session | undefined>
+  /** Inserts into the user's lowest free slot, in one statement that is exact under any race; undefined = no slot, key in use, too many starts, or too much used. */
+  claim: (session: NewSession, limits: { slots: number, startsPerMinute: number, /** Milliseconds of connection in the month of the start; no limit when not given. */ connectedMs?: number }, deadline?: number) => Promise<Session | undefined>
   /** The session that this user's key stands for; failed starts free their key. */
   byKey: (userId: string, key: string, deadline?: number) => Promise<Session | undefined>
   /** What of the limits a user has used at `now`; starts that failed count for neither. */
   usage: (userId: string, now: Date, deadline?: number) => Promise<{ live: number, recent: number, oldest: Date | null }>
+  /** How long a user has been connected in the month (UTC) of `now`, ms: what is counted, and what is not counted yet. */
+  connectedThisMonth: (userId: string, now: Date, deadline?: number) => Promise<number>
   byRoom: (roomName: string, deadline?: number) => Promise<Session | undefined>
   byId: (id: string, deadline?: number) => Promise<Session | undefined>
   /** A start whose starter is over (its lease has run out) changes hands: at most one takes it, and the other's writes land no more. */

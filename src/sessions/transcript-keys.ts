@@ -1,19 +1,17 @@
 // The keys of transcripts: seal what was said before it is stored, and sign the tokens with which agents write.
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import { createAgentTokens, type AgentTokens } from './agent-tokens.ts'
 import { TranscriptUnreadable } from './errors.ts'
 
 /** One line as it is stored: which key sealed it, and nonce (12 bytes), tag (16 bytes) and ciphertext of AES-256-GCM. */
 export interface Sealed { key_id: string, sealed: Buffer }
 
-export interface TranscriptKeys {
+/** Its tokens let their holder write the transcript of one session. */
+export interface TranscriptKeys extends AgentTokens {
   /** Seals a text with the first key. It opens at the same place of the same session only. */
   seal: (sessionId: string, place: string, text: string) => Sealed
   /** @throws TranscriptUnreadable */
   open: (sessionId: string, place: string, line: Sealed) => string
-  /** A token that lets its holder write the transcript of this session, and nothing else. */
-  issue: (sessionId: string, expiresAt: Date) => string
-  /** The session of a token that is good at `now`, ms. */
-  read: (token: string, now: number) => string | undefined
 }
 
 const NONCE = 12
@@ -32,14 +30,12 @@ export function readKeys (text: string): Array<{ id: string, hex: string }> {
  * the new one in front, and dropped when RETENTION_DAYS are over.
  */
 export function createTranscriptKeys (text: string): TranscriptKeys {
-  const keys = new Map(readKeys(text).map(({ id, hex }) => {
-    const master = Buffer.from(hex, 'hex')
-    return [id, { id, master, signing: derive(master, '', 'token') }]
-  }))
+  const keys = new Map(readKeys(text).map(({ id, hex }) => [id, { id, master: Buffer.from(hex, 'hex') }]))
   const [first] = keys.values()
-  const sign = (signed: string, key: Buffer) => createHmac('sha256', key).update(signed).digest()
 
   return {
+    ...createAgentTokens(new Map([...keys.values()].map(({ id, master }) => [id, derive(master, '', 'token')]))),
+
     seal (sessionId, place, text) {
       const nonce = randomBytes(NONCE)
       const cipher = createCipheriv('aes-256-gcm', derive(first!.master, sessionId, 'lines'), nonce).setAAD(Buffer.from(`${sessionId}/${place}`))
@@ -57,26 +53,6 @@ export function createTranscriptKeys (text: string): TranscriptKeys {
       } catch (cause) {
         throw new TranscriptUnreadable({ cause })
       }
-    },
-
-    // A JWT, so that whatever cuts tokens out of logs knows it.
-    issue (sessionId, expiresAt) {
-      const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
-      const signed = `${encode({ alg: 'HS256', kid: first!.id })}.${encode({ sid: sessionId, exp: Math.floor(expiresAt.getTime() / 1000) })}`
-      return `${signed}.${sign(signed, first!.signing).toString('base64url')}`
-    },
-
-    // The algorithm is ours, whatever a header says.
-    read (token, now) {
-      const [header = '', claims = '', signature = ''] = token.split('.')
-      const given = Buffer.from(signature, 'base64url')
-      for (const { signing } of keys.values()) {
-        const expected = sign(`${header}.${claims}`, signing)
-        if (given.length !== expected.length || !timingSafeEqual(given, expected)) continue
-        const { sid, exp } = JSON.parse(Buffer.from(claims, 'base64url').toString()) as { sid: string, exp: number }
-        return exp * 1000 > now ? sid : undefined
-      }
-      return undefined
     }
   }
 }

@@ -1,22 +1,24 @@
 // The store in memory, on which the interleavings run, answers as PostgreSQL does: the same statements to both, the same rows out of both.
 import fc from 'fast-check'
 import t from 'tap'
-import { anEndpoint, createMemoryOutbox, createMemoryStore, createMemoryTranscripts, createStatements } from '../../dev/model/store.ts'
+import { anEndpoint, createMemoryOutbox, createMemoryStore, createMemoryTranscripts, createMemoryUsage, createStatements } from '../../dev/model/store.ts'
 import { migrate } from '../../plugins/database/migrate.ts'
 import { openDatabase } from '../../plugins/database/query.ts'
 import { createSessionStore } from '../../plugins/database/session-store.ts'
 import { createTranscriptStore } from '../../plugins/database/transcript-store.ts'
+import { createUsageStore } from '../../plugins/database/usage-store.ts'
 import { createWebhookStore } from '../../plugins/database/webhook-store.ts'
 import type { OutboxStore } from '../../src/sessions/outbox.ts'
 import type { Change, SessionStore } from '../../src/sessions/store.ts'
 import type { TranscriptStore } from '../../src/sessions/transcripts.ts'
+import type { UsageStore } from '../../src/sessions/usage.ts'
 import { databaseFor, queryFor } from '../helper.ts'
 
 const databaseUrl = await databaseFor(t)
 await migrate(databaseUrl)
 const database = openDatabase(databaseUrl, () => {})
 t.teardown(() => database.close())
-const real: Both = { ...createSessionStore(database), outbox: createWebhookStore(database), transcripts: createTranscriptStore(database) }
+const real: Both = { ...createSessionStore(database), outbox: createWebhookStore(database), transcripts: createTranscriptStore(database), used: createUsageStore(database) }
 const query = await queryFor(t, databaseUrl)
 await query('alter table session_events disable trigger user') // emptied again and again
 
@@ -30,7 +32,7 @@ const user = fc.constantFrom('alice', 'bert')
 const at = fc.integer({ min: 0, max: 200 }).map((seconds) => new Date(start + seconds * 1000))
 const checkNo = fc.nat(3)
 const end = fc.record({ now: at, watch_until: at, next_check_at: fc.option(at) })
-const stay = fc.record({ sid: fc.constantFrom('PA_1', 'PA_2'), identity: user, kind: fc.constantFrom('STANDARD', 'AGENT'), joined_at: fc.option(at), left_at: fc.option(at), left_told: fc.boolean(), with_room: fc.boolean(), hung_up: fc.boolean() })
+const stay = fc.record({ sid: fc.constantFrom('PA_1', 'PA_2'), identity: user, kind: fc.constantFrom('STANDARD', 'AGENT', 'SIP', 'INGRESS'), joined_at: fc.option(at), left_at: fc.option(at), left_told: fc.boolean(), with_room: fc.boolean(), hung_up: fc.boolean() })
 const change: fc.Arbitrary<Change | undefined> = fc.option(fc.record({
   session: fc.record({ agent_state: fc.constantFrom('joined' as const, 'left' as const), next_check_at: at, finished_at: at, revived_at: at, seen_sids: fc.constantFrom('', 'PA_1') }, { requiredKeys: [] })
     .map((session) => session.agent_state === 'joined' ? { ...session, agent_joined_at: new Date(start) } : session), // an agent that is there came at some time
@@ -38,13 +40,13 @@ const change: fc.Arbitrary<Change | undefined> = fc.option(fc.record({
   events: fc.array(fc.record({ at, type: fc.constant('agent.joined' as const), actor: fc.constant('livekit'), data: fc.constant({ identity: 'agent' }), livekit_id: fc.constantFrom(undefined, 'EV_1', 'EV_2') }), { maxLength: 2 })
 }, { requiredKeys: [] }), { nil: undefined })
 
-type Both = SessionStore & { outbox: OutboxStore, transcripts: TranscriptStore }
+type Both = SessionStore & { outbox: OutboxStore, transcripts: TranscriptStore, used: UsageStore }
 type Statement = [name: string, run: (store: Both) => Promise<unknown>]
 const statement = <Given extends unknown[]>(name: string, given: { [Index in keyof Given]: fc.Arbitrary<Given[Index]> }, run: (store: Both, ...given: Given) => Promise<unknown>): fc.Arbitrary<Statement> =>
   fc.tuple(...given).map((values) => [`${name}(${JSON.stringify(values)})`, (store) => run(store, ...values as Given)])
 
-const claim = statement('claim', [id, user, fc.constantFrom(null, 'k1', 'k2'), at, fc.constantFrom('voice' as const, 'video' as const), fc.constantFrom(0, 2)],
-  (store, id, user, key, now, mode, startsPerMinute) => store.claim({
+const claim = statement('claim', [id, user, fc.constantFrom(null, 'k1', 'k2'), at, fc.constantFrom('voice' as const, 'video' as const), fc.constantFrom(0, 2), fc.constantFrom(undefined, 60_000)],
+  (store, id, user, key, now, mode, startsPerMinute, connectedMs) => store.claim({
     id,
     mode,
     room_name: `room-${id}`,
@@ -62,7 +64,7 @@ const claim = statement('claim', [id, user, fc.constantFrom(null, 'k1', 'k2'), a
     expires_at: new Date(now.getTime() + 60_000),
     next_check_at: now,
     lease_until: new Date(now.getTime() + 7000)
-  }, { slots: 2, startsPerMinute }))
+  }, { slots: 2, startsPerMinute, connectedMs }))
 
 const statements = fc.oneof(
   { weight: 4, arbitrary: claim },
@@ -105,6 +107,14 @@ const statements = fc.oneof(
   statement('transcripts that are due', [at], async (store, at) => (await store.transcripts.due(at, 100)).sort()),
   statement('a transcript is deleted', [id, at], (store, id, at) => store.transcripts.remove(id, { session_id: id, user_id: 'alice', at, type: 'transcript.deleted', actor: 'user:alice', data: {} })),
   statement('linesOf', [id], async (store, id) => (await store.transcripts.linesOf(id)).map(({ sealed, ...line }) => ({ ...line, sealed: sealed.toString('hex') })).sort((a, b) => `${a.writer} ${a.seq}` < `${b.writer} ${b.seq}` ? -1 : 1)),
+  {
+    weight: 3,
+    arbitrary: statement('usage is reported', [id, fc.constantFrom(...ids.slice(0, 2)), fc.nat(3), fc.nat(5000)], (store, id, writer, seq, n) =>
+      store.used.report(id, { writer, seq, stt_ms: n, tts_ms: 2 * n, input_tokens: 3 * n, output_tokens: n, tool_calls: n % 3 }))
+  },
+  { weight: 3, arbitrary: statement('usage is counted', [], async (store) => { await store.used.count(100) }) },
+  { weight: 2, arbitrary: statement('days', [fc.option(user, { nil: undefined })], (store, userId) => store.used.days({ userId, limit: 10 })) },
+  statement('connectedThisMonth', [user, at], (store, user, now) => store.connectedThisMonth(user, now)),
   statement('countLive', [], async (store) => (await store.countLive()).sort((a, b) => `${a.mode} ${a.state}` < `${b.mode} ${b.state}` ? -1 : 1)),
   statement('prune', [at], (store, before) => store.prune(before, 1000))
 )
@@ -122,10 +132,10 @@ function plain (value: unknown): unknown {
 t.test('any statements in any order give the same answers', { timeout: 240_000 }, async (t) => {
   let runs = 0
   await fc.assert(fc.asyncProperty(fc.array(statements, { minLength: 5, maxLength: 30 }), async (script) => {
-    await query('truncate sessions, session_events, participants, webhook_deliveries, transcript_lines, transcript_writers')
+    await query('truncate sessions, session_events, participants, webhook_deliveries, transcript_lines, transcript_writers, usage_reports, usage_sessions, usage_days')
     const sql = createStatements()
     sql.endpoints.push(anEndpoint)
-    const memory: Both = { ...createMemoryStore(sql), outbox: createMemoryOutbox(sql), transcripts: createMemoryTranscripts(sql) }
+    const memory: Both = { ...createMemoryStore(sql), outbox: createMemoryOutbox(sql), transcripts: createMemoryTranscripts(sql), used: createMemoryUsage(sql) }
     for (const [n, [name, run]] of script.entries()) {
       const [ours, theirs] = [plain(await run(memory)), plain(await run(real))]
       const [a, b] = [JSON.stringify(sorted(ours)), JSON.stringify(sorted(theirs))]
