@@ -101,11 +101,16 @@ t.test('reports are counted once: repeated, out of order, of two agents, after t
 })
 
 t.test('counted while it is told: whatever comes first, the day has it once', async (t) => {
-  const call = await conversation('carl')
+  const { session } = await conversation('carl')
+  const rows = await query(`
+    insert into sessions select r.* from sessions s, generate_series(1, 60) n, jsonb_populate_record(s, jsonb_build_object(
+      'id', gen_random_uuid(), 'room_name', 'room-' || n, 'state', 'ended', 'ended_at', s.created_at, 'end_reason', 'user', 'next_check_at', null)) r where s.id = $1 returning *`, [session.id])
   const writer = randomUUID()
-  await call.end(1)
-  for (let seq = 0; seq < 20; seq++) await Promise.all([report(call.token, writer, seq, { input_tokens: seq + 1 }), app.usage.settle(), app.usage.settle()])
-  t.match(await counted('carl'), [{ sessions: 1, input_tokens: 20 }])
+  const tokens = rows.map((row) => app.usage.tokenFor(row)!)
+  for (let seq = 0; seq < 12; seq++) {
+    await Promise.all(tokens.flatMap((token, n) => [report(token, writer, seq, { input_tokens: seq + 1 }), ...(n % 6 === 0 ? [app.usage.settle()] : [])]))
+  }
+  t.match(await counted('carl'), [{ sessions: 60, input_tokens: 60 * 12 }])
 })
 
 t.test('only an agent of the session reports, and no more than it may', async (t) => {

@@ -14,6 +14,7 @@ import { freeTcpPort } from '../livekit/livekit.ts'
 import { joinRoom } from '../livekit/participant.ts'
 import { startPrometheus, type Targets } from '../observe/prometheus.ts'
 import { startPostgres } from '../postgres.ts'
+import { startReceiver } from '../webhooks/receiver.ts'
 import { childrenOf } from './processes.ts'
 import { claim, closing, faultsBefore, neighbourhood, prove, seconds, sleep, startDatabase, until } from './proof.ts'
 
@@ -85,6 +86,20 @@ await prove({
     const { service, start } = await neighbourhood({ webhooks: false })
     const { sees } = await watch({ sessions: { targets: [host(service.url)] } })
     await sees('WebhooksSilent', () => start('alice'), 15_000)
+  },
+
+  'a receiver answers 500 until the day of its messages is over: WebhooksGivenUp': async () => {
+    const { service, start, call, query } = await neighbourhood({ env: { WEBHOOK_ALLOW_PRIVATE: 'true' } })
+    const receiver = await startReceiver({ answer: () => 500 })
+    closing(() => receiver.stop())
+    const { body } = await call('root', 'POST', '/webhook-endpoints', { url: receiver.url, events: ['session.started'] }, { role: 'admin' })
+    receiver.options.secret = body.secret
+    const { sees } = await watch({ sessions: { targets: [host(service.url)] } })
+    await sees('WebhooksGivenUp', async () => {
+      await start('alice')
+      await until(() => receiver.received.length > 0, 10_000)
+      await query('update webhook_deliveries set give_up_at = now(), next_attempt_at = now()')
+    }, 20_000)
   },
 
   'PostgreSQL takes 150 ms for each statement: StartLatencyBudgetBurn': async () => {
