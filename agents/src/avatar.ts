@@ -13,6 +13,7 @@ import { report, type AvatarState } from './reports.ts'
 import { silenceHost } from './silence-host.ts'
 import { SpeechOutput } from './speech-output.ts'
 import { writeDown } from './transcript.ts'
+import { meter } from './usage.ts'
 
 const AVATAR = 'bey-avatar-agent'
 
@@ -59,6 +60,7 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
   })
 
   const listening = writeDown(call, session, config.SERVICE_URL)
+  meter(call, session, config.SERVICE_URL)
 
   const startedAt = performance.now()
   const avatar = new Avatar({ avatarId: config.BEY_AVATAR_ID, apiKey: config.BEY_API_KEY, apiUrl: config.BEY_API_URL, connOptions: { maxRetry: 2, retryIntervalMs: 500, timeoutMs: 2500 } })

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from './call.ts'
 import { reasonOf, type Logger } from './log.ts'
+import { FAREWELL, isFinal, PAUSES, post } from './service.ts'
 
 export type Speaker = 'user' | 'agent' | 'tool'
 
@@ -12,17 +13,10 @@ const BATCH = 8
 const CHARACTERS = 8000
 /** Lines that wait while the service is away; those said first go first. */
 const WAITING = 1000
-/** Milliseconds one request may take, between two tries (twice as long each time, up to the second), and for the last lines at the end of the call. */
-const REQUEST = 5000
-const PAUSES = { first: 250, longest: 5000 }
-const FAREWELL = 5000
 /** The tool with which the voice agent hangs up (voice.ts). */
 export const END_CALL = 'end_call'
 /** Milliseconds of silence after which what is said is another speech, whatever is still being recognised. */
 const SAME_SPEECH = 2000
-
-/** Answers that a later try could not change: the token, the session or the transcript is over, or we are wrong. */
-const isFinal = (status: number): boolean => status >= 400 && status < 500 && status !== 408 && status !== 429
 
 export interface Line { seq: number, revision: number, at: string, until: string, by: Speaker, text: string }
 
@@ -49,25 +43,12 @@ export function openTranscript (serviceUrl: string, token: string, log: Logger):
   let isOpen = true
   let sending: Promise<void> | undefined
 
-  async function post (lines: Line[], done: boolean): Promise<number> {
-    const silence = AbortSignal.any([AbortSignal.timeout(REQUEST), giveUp.signal])
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ writer, lines, ...(done && { done }) }),
-      redirect: 'error',
-      signal: silence
-    })
-    await response.arrayBuffer()
-    return response.status
-  }
-
   /** One batch, until the service has it. @returns false when it never will. */
   async function deliver (lines: Line[], done: boolean): Promise<boolean> {
     for (let pause = PAUSES.first; ; pause = Math.min(pause * 2, PAUSES.longest)) {
       let reason: string
       try {
-        const status = await post(lines, done)
+        const status = await post(url, token, { writer, lines, ...(done && { done }) }, giveUp.signal)
         if (status === 200) return true
         if (isFinal(status)) {
           log.warn({ status }, 'the transcript takes nothing more')

@@ -13,6 +13,7 @@ import { report, type Part, type TurnPart } from './reports.ts'
 import { silenceHost } from './silence-host.ts'
 import { listenToTexts } from './texts.ts'
 import { END_CALL, writeDown } from './transcript.ts'
+import { meter } from './usage.ts'
 
 /** Milliseconds the farewell may take: the session is over whether or not it can be spoken. */
 const FAREWELL = 15_000
@@ -60,6 +61,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
     for (const [part, ms] of partsOf(metrics)) report({ type: 'part', part, seconds: ms / 1000 })
   })
   const listening = writeDown(call, session, config.SERVICE_URL)
+  meter(call, session, config.SERVICE_URL)
   reportFirstSound(call, session)
   // Whoever left hears nothing: stop talking, be ready for the return.
   ctx.room.on(RoomEvent.ParticipantDisconnected, (participant) => {

@@ -17,6 +17,8 @@ const WORD = 10
 export async function startLanguageModel (script: Script, { host = '127.0.0.1', port = 0 }: { host?: string, port?: number } = {}) {
   const requests: Request[] = []
   const model = { script }
+  /** What it has billed. */
+  const tokens = { input: 0, output: 0 }
   const server = createServer(async (request, response) => {
     if (request.method !== 'POST') return response.writeHead(200, { 'content-type': 'application/json' }).end('{"object":"list","data":[]}')
     let raw = ''
@@ -40,6 +42,10 @@ export async function startLanguageModel (script: Script, { host = '127.0.0.1', 
       }
       send({}, 'stop')
     }
+    const usage = { prompt_tokens: messages.reduce((sum, { content }) => sum + 4 + textOf(content).split(' ').length, 0), completion_tokens: 'tool' in reply ? 12 : reply.text.split(' ').length }
+    tokens.input += usage.prompt_tokens
+    tokens.output += usage.completion_tokens
+    response.write(`data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 0, model: 'scripted', choices: [], usage: { ...usage, total_tokens: usage.prompt_tokens + usage.completion_tokens } })}\n\n`)
     response.end('data: [DONE]\n\n')
   })
   server.listen(port, host)
@@ -47,6 +53,7 @@ export async function startLanguageModel (script: Script, { host = '127.0.0.1', 
   return {
     env: { LLM_BASE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, LLM_MODEL: 'scripted' },
     requests,
+    tokens,
     /** Replaces what it says from now on. */
     say (next: Script) { model.script = next },
     stop () {

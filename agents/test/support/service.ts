@@ -37,6 +37,19 @@ export async function startService (livekit: LiveKit, port: number, env: Record<
       if (response.status !== 200) throw new Error(`transcript: ${response.status} ${await response.text()}`)
       return await response.json() as { state: string, lines: Array<{ at: string, until: string, by: string, text: string }> }
     },
+    /** What the user's latest session has used. */
+    async usage (user: string) {
+      const { authorization } = headers(user)
+      const { sessions } = await (await fetch(`${service.url}/api/v1/sessions?limit=1`, { headers: { authorization } })).json() as { sessions: Array<{ id: string }> }
+      const response = await fetch(`${service.url}/api/v1/sessions/${sessions[0]!.id}`, { headers: { authorization } })
+      return (await response.json() as { usage: Record<string, number> & { participants: Array<{ identity: string, kind: string, seconds: number }> } }).usage
+    },
+    /** What the user used this month, by day. */
+    async days (user: string) {
+      const { authorization } = headers(user)
+      const response = await fetch(`${service.url}/api/v1/usage`, { headers: { authorization } })
+      return (await response.json() as { usage: Array<Record<string, number>> }).usage
+    },
     async status (user: string, roomName: string) {
       const response = await fetch(`${service.url}/api/v1/voice-sessions/${roomName}/status`, { headers: headers(user) })
       return { status: response.status, body: await response.json() as { agent_connected?: boolean } }

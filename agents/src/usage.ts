@@ -1,0 +1,128 @@
+// What a call uses, told to the service while it goes on: a crash loses what came after the last report.
+import { voice, type metrics } from '@livekit/agents'
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Call } from './call.ts'
+import { reasonOf, type Logger } from './log.ts'
+import { FAREWELL, isFinal, PAUSES, post } from './service.ts'
+import { END_CALL } from './transcript.ts'
+
+/** Milliseconds between two reports. */
+const EVERY = 2000
+
+/** Since this process began to serve the call, as the service takes it (routes/agents.ts there). */
+export interface Totals { stt_ms: number, tts_ms: number, input_tokens: number, output_tokens: number, tool_calls: number }
+
+export interface UsageReports {
+  /** What it is now: sent at once, or two seconds after the report before. */
+  put (totals: Totals): void
+  /** Sends what is left, for 5 s at most. */
+  close (): Promise<void>
+}
+
+/**
+ * Reports follow each other, and each has all there is: one that is lost is in the next one.
+ * @param serviceUrl the service, as this machine reaches it.
+ * @param token of this session, from its dispatch.
+ */
+export function openUsage (serviceUrl: string, token: string, log: Logger): UsageReports {
+  const url = new URL('/api/v1/agents/usage', serviceUrl)
+  const writer = randomUUID()
+  const giveUp = new AbortController()
+  const hurry = new AbortController()
+  let seq = 0
+  let unsent: Totals | undefined
+  let isOpen = true
+  let sending: Promise<void> | undefined
+  const pause = (ms: number, until = giveUp.signal) => sleep(ms, undefined, { signal: until }).catch(() => {})
+
+  async function send (): Promise<void> {
+    let wait = PAUSES.first
+    while (unsent && isOpen && !giveUp.signal.aborted) {
+      const totals = unsent
+      let reason: string
+      try {
+        const status = await post(url, token, { writer, seq: seq++, ...totals }, giveUp.signal)
+        if (status === 200) {
+          if (unsent === totals) unsent = undefined
+          wait = PAUSES.first
+          await pause(EVERY, hurry.signal)
+          continue
+        }
+        if (isFinal(status)) {
+          log.warn({ status }, 'the service takes no more reports of what is used')
+          isOpen = false
+          return
+        }
+        reason = `status ${status}`
+      } catch (error) {
+        reason = reasonOf(error)
+      }
+      if (wait === PAUSES.first) log.warn({ reason }, 'what is used cannot be told: trying again')
+      await pause(wait)
+      wait = Math.min(wait * 2, PAUSES.longest)
+    }
+  }
+
+  const flush = () => { sending ??= send().finally(() => { sending = undefined }) }
+
+  return {
+    put (totals) {
+      if (!isOpen) return
+      unsent = totals
+      flush()
+    },
+    async close () {
+      const patience = setTimeout(() => giveUp.abort(), FAREWELL)
+      hurry.abort()
+      await sending
+      clearTimeout(patience)
+      isOpen = false
+    }
+  }
+}
+
+/** Tells what a conversation uses, when the service wishes so: call before it starts. */
+export function meter ({ ctx, metadata, log }: Call, session: voice.AgentSession, serviceUrl: string | undefined): void {
+  const { usage_token: token } = metadata
+  if (!token) return
+  if (!serviceUrl) return log.error('what is used is to be told, and there is no SERVICE_URL to tell it to')
+  const reports = openUsage(serviceUrl, token, log)
+  const totals: Totals = { stt_ms: 0, tts_ms: 0, input_tokens: 0, output_tokens: 0, tool_calls: 0 }
+  session.on(voice.AgentSessionEventTypes.MetricsCollected, ({ metrics }) => {
+    if (addTo(totals, metrics)) reports.put({ ...totals })
+  })
+  session.on(voice.AgentSessionEventTypes.FunctionToolsExecuted, ({ functionCalls }) => {
+    // Hanging up is no tool of anybody's.
+    totals.tool_calls += functionCalls.filter(({ name }) => name !== END_CALL).length
+    reports.put({ ...totals })
+  })
+  ctx.addShutdownCallback(() => reports.close())
+}
+
+/**
+ * Adds what the framework measured. Not its own sums (session.usage): where speech is made sentence by sentence, they have some of it twice,
+ * as requests and as the stream that these are made into (agents 1.9.0, tts/stream_adapter). Ours are requests.
+ * @returns whether there was something to add.
+ */
+export function addTo (totals: Totals, measured: metrics.AgentMetrics): boolean {
+  switch (measured.type) {
+    case 'stt_metrics':
+      totals.stt_ms += Math.round(measured.audioDurationMs)
+      return true
+    case 'tts_metrics':
+      if (measured.streamed) return false
+      totals.tts_ms += Math.round(measured.audioDurationMs)
+      return true
+    case 'llm_metrics':
+      totals.input_tokens += measured.promptTokens
+      totals.output_tokens += measured.completionTokens
+      return true
+    case 'realtime_model_metrics':
+      totals.input_tokens += measured.inputTokens
+      totals.output_tokens += measured.outputTokens
+      return true
+    default:
+      return false
+  }
+}
