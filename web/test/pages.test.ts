@@ -233,6 +233,62 @@ test('what the agent does is shown, captions of both sides are written as they a
   await end(page)
 })
 
+/** What a button gives the browser to keep. */
+async function saved (page: Page, button: string): Promise<{ name: string, content: string }> {
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: button }).click()])
+  return { name: download.suggestedFilename(), content: await readFile(await download.path(), 'utf8') }
+}
+
+test('what was said can be saved, as it was seen here, or as the service wrote it down', async () => {
+  const { page, room } = await waiting('pia')
+  const agent = await stage.sendAgent(room)
+  assert.equal(await page.getByRole('button', { name: 'Save as text' }).count(), 0, 'nothing was said yet')
+  await agent.caption({ segment: 'one', speaker: 'pia', final: true, text: 'Is 1 < 2?' })
+  await agent.caption({ segment: 'two', final: true, text: 'Yes, always.' })
+  await page.locator('.theirs', { hasText: 'Yes, always.' }).waitFor()
+  await sound(page)
+  const text = await saved(page, 'Save as text')
+  assert.equal(text.name, 'conversation.txt')
+  assert.match(text.content, /^\[0:\d\d\] You: Is 1 < 2\?\n\[0:\d\d\] Assistant: Yes, always\.\n$/)
+  const captions = await saved(page, 'Save as captions')
+  assert.equal(captions.name, 'conversation.vtt')
+  assert.match(captions.content, /^WEBVTT\n\n00:00:\d\d\.\d{3} --> 00:00:\d\d\.\d{3}\n<v user>Is 1 &lt; 2\?\n\n00:00:\d\d\.\d{3} --> 00:00:\d\d\.\d{3}\n<v agent>Yes, always\.\n$/)
+  await end(page)
+
+  const { room_name: written } = await (await stage.call('pia', 'POST', '/api/v1/voice-sessions/start', { transcript: true }, { at: stage.lonely })).json() as { room_name: string }
+  const { sessions } = await (await stage.call('pia', 'GET', '/api/v1/sessions?state=live', undefined, { at: stage.lonely })).json() as { sessions: Array<{ id: string, created_at: string }> }
+  const at = (seconds: number) => new Date(Date.parse(sessions[0]!.created_at) + seconds * 1000).toISOString()
+  await stage.write(sessions[0]!.id, [{ seq: 1, revision: 0, at: at(1), until: at(2), by: 'agent', text: 'Hello.' }, { seq: 2, revision: 0, at: at(3), until: at(4.5), by: 'user', text: 'Good morning.' }])
+  await page.evaluate((room) => sessionStorage.setItem('livekit-sessions.conversation', JSON.stringify({ mode: 'voice', room_name: room, since: Date.now() })), written)
+  await page.reload()
+  const second = await stage.sendAgent(written)
+  await says(page, 'Listening')
+  await second.caption({ segment: 'one', final: true, text: 'Hello.' })
+  await page.locator('.theirs', { hasText: 'Hello.' }).waitFor()
+  assert.equal((await saved(page, 'Save as captions')).content, 'WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n<v agent>Hello.\n\n00:00:03.000 --> 00:00:04.500\n<v user>Good morning.\n')
+  assert.equal((await saved(page, 'Save as text')).content, '[00:00:01] agent: Hello.\n[00:00:03] user: Good morning.\n')
+  await end(page)
+})
+
+test('a room that is recorded says so, in both languages', async () => {
+  const { page, room } = await waiting('quin')
+  const notice = (page: Page, words: string) => page.getByRole('status').filter({ hasText: words })
+  assert.equal(await notice(page, 'This conversation is being recorded.').count(), 0)
+  const recorder = await stage.record(room)
+  await notice(page, 'This conversation is being recorded.').waitFor()
+  await sound(page)
+  await recorder.leave()
+  await notice(page, 'This conversation is being recorded.').waitFor({ state: 'hidden' })
+  await end(page)
+
+  const german = await stage.open('/talk', 'rosa', { at: stage.lonely, locale: 'de-DE' })
+  await german.getByRole('button', { name: 'Gespräch beginnen' }).click()
+  await says(german, 'unterwegs')
+  const [{ room_name: other } = { room_name: '' }] = await active('rosa', stage.lonely)
+  await stage.record(other)
+  await notice(german, 'Dieses Gespräch wird aufgezeichnet.').waitFor()
+})
+
 test('the video of an avatar is shown, and its agent by voice when it goes', async () => {
   const { url, apiKey, apiSecret } = stage.livekit
   const worker = await startTestWorker({ url, apiKey, apiSecret, agentName: 'avatar-agent', behaviour: { attributes: { avatar: 'ready' } } })

@@ -1,6 +1,6 @@
 // What the browser tests stand on: a real LiveKit behind a line that can be cut, the service with its pages, the echo agent, real browsers whose microphone is a file, refused, or missing.
 import { execFileSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +14,7 @@ import { findLiveKit, freeTcpPort, startLiveKit } from '../../dev/livekit/liveki
 import { joinRoom, type Participant } from '../../dev/livekit/participant.ts'
 import { startPostgres } from '../../dev/postgres.ts'
 import { buildApp } from '../../src/app.ts'
+import { createTranscriptKeys } from '../../src/sessions/transcript-keys.ts'
 
 export type Stage = Awaited<ReturnType<typeof startStage>>
 
@@ -73,6 +74,7 @@ export async function startStage () {
   const postgres = await startPostgres()
   stop.unshift(() => postgres.stop())
   const secret = randomBytes(32).toString('hex')
+  const transcriptKey = `pages:${randomBytes(32).toString('hex')}`
   const serve = async (port: number, databaseUrl: string, more = {}) => {
     const app = await buildApp({
       environment: {
@@ -95,7 +97,7 @@ export async function startStage () {
     return app.listen({ host: '127.0.0.1', port })
   }
   const address = await serve(port, postgres.url)
-  const lonely = await serve(lonelyPort, await otherDatabase(postgres.url), { VOICE_AGENT_NAME: 'nobody', AGENT_JOIN_TIMEOUT: '2', AGENT_MAX_DISPATCHES: '2' })
+  const lonely = await serve(lonelyPort, await otherDatabase(postgres.url), { TRANSCRIPTS: 'on', TRANSCRIPT_KEYS: transcriptKey, VOICE_AGENT_NAME: 'nobody', AGENT_JOIN_TIMEOUT: '2', AGENT_MAX_DISPATCHES: '2' })
   const agent = await startEchoAgent({ livekit, agentName: 'voice-agent', say: console.log })
   stop.unshift(() => agent.stop())
 
@@ -136,6 +138,19 @@ export async function startStage () {
       const agent = await joinRoom({ url: livekit.url, token: signUserToken(livekit.apiSecret, { iss: livekit.apiKey, sub: identity, kind: 'agent', attributes, video }), publish })
       agents.push(agent)
       return agent
+    },
+    /** A recorder as Egress is one: LiveKit says then that the room is recorded. */
+    async record (room: string): Promise<Participant> {
+      const video = { roomJoin: true, room, recorder: true, hidden: true, canPublish: false, canSubscribe: true }
+      const recorder = await joinRoom({ url: livekit.url, token: signUserToken(livekit.apiSecret, { iss: livekit.apiKey, sub: 'recorder', video }) })
+      agents.push(recorder)
+      return recorder
+    },
+    /** What an agent of the session writes down of it. */
+    async write (sessionId: string, lines: object[]) {
+      const token = createTranscriptKeys(transcriptKey).issue(sessionId, new Date(Date.now() + 60_000))
+      const response = await fetch(`${lonely}/api/v1/agents/transcript`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: JSON.stringify({ writer: randomUUID(), lines }) })
+      if (!response.ok) throw new Error(`transcript: ${response.status}`)
     },
     /** A page of a browser of its own, signed in as `sub`. */
     async open (path: string, sub: string, { claims = {}, microphone = 'speaking', at = address, ...options }: BrowserContextOptions & { claims?: object, microphone?: keyof typeof browsers, at?: string } = {}): Promise<Page> {

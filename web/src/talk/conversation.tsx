@@ -1,12 +1,13 @@
 // In the conversation: the agent's state and sound, captions of both sides, microphone, typing, time, and the end.
 import { useEffect, useRef, useState, type FormEvent } from 'react'
-import { BarVisualizer, RoomAudioRenderer, StartAudio, useConnectionState, useMediaDeviceSelect, useSessionContext, useSessionMessages, useTrackToggle, useTrackVolume, useVoiceAssistant, VideoTrack, type VoiceAssistant } from '@livekit/components-react'
+import { BarVisualizer, RoomAudioRenderer, StartAudio, useConnectionState, useIsRecording, useMediaDeviceSelect, useSessionContext, useSessionMessages, useTrackToggle, useTrackVolume, useVoiceAssistant, VideoTrack, type VoiceAssistant } from '@livekit/components-react'
 import { ConnectionState, Track, type LocalAudioTrack } from 'livekit-client'
 import { clockTime, Trouble } from '../frame.tsx'
 import { texts } from '../texts.ts'
+import { save, toText, toVtt } from './captions.ts'
 import type { useConversation } from './use-conversation.ts'
 
-type Props = Pick<ReturnType<typeof useConversation>, 'place' | 'microphone' | 'agent' | 'end' | 'openMicrophone' | 'callAgain'>
+type Props = Pick<ReturnType<typeof useConversation>, 'place' | 'microphone' | 'agent' | 'transcript' | 'end' | 'openMicrophone' | 'callAgain'>
 
 /** What to say of the agent: from the room when it is there, from the service when it is not. */
 function agentText ({ agent, state }: VoiceAssistant, told: string | undefined): string {
@@ -46,7 +47,7 @@ function Microphone ({ room }: { room: ReturnType<typeof useSessionContext>['roo
   )
 }
 
-function Messages () {
+function Messages ({ since, transcript }: { since: number, transcript: Props['transcript'] }) {
   const { messages, send, isSending } = useSessionMessages()
   const [text, setText] = useState('')
   const list = useRef<HTMLDivElement>(null)
@@ -57,6 +58,12 @@ function Messages () {
     if (!said) return
     setText('')
     send(said).catch(() => setText(said))
+  }
+  /** What the service wrote down, all of it, where it does; else what was seen here. */
+  const keep = async (form: 'text/vtt' | 'text/plain') => {
+    const said = messages.map(({ from, message, timestamp }) => ({ by: from?.isLocal ? 'user' as const : 'agent' as const, text: message, at: timestamp }))
+    const written = await transcript?.(form).catch(() => undefined)
+    save(`${texts.file}.${form === 'text/vtt' ? 'vtt' : 'txt'}`, form, written ?? (form === 'text/vtt' ? toVtt(said, since) : toText(said, since, { user: texts.you, agent: texts.agent })))
   }
   return (
     <section className='messages' aria-label={texts.captions}>
@@ -69,6 +76,12 @@ function Messages () {
           })}
         </ol>
       </div>
+      {messages.length > 0 && (
+        <div className='saving'>
+          <button type='button' onClick={() => { keep('text/plain').catch(() => {}) }}>{texts.saveText}</button>
+          <button type='button' onClick={() => { keep('text/vtt').catch(() => {}) }}>{texts.saveCaptions}</button>
+        </div>
+      )}
       <form className='typing' onSubmit={submit}>
         <input aria-label={texts.type} placeholder={texts.type} value={text} maxLength={2000} onChange={(event) => setText(event.target.value)} />
         <button className='main' type='submit' disabled={isSending || text.trim() === ''}>{texts.send}</button>
@@ -86,11 +99,12 @@ function Elapsed ({ since }: { since: number }) {
   return <time className='elapsed' aria-label={texts.elapsed}>{clockTime(now - since)}</time>
 }
 
-export function Conversation ({ place, microphone, agent: told, end, openMicrophone, callAgain }: Props) {
+export function Conversation ({ place, microphone, agent: told, transcript, end, openMicrophone, callAgain }: Props) {
   const { room } = useSessionContext()
   // Not useAgent: it takes an agent that was replaced for failed as long as the call lasts (components-react 2.9.24).
   const assistant = useVoiceAssistant()
   const connection = useConnectionState(room)
+  const recorded = useIsRecording(room)
   const said = agentText(assistant, told)
   const failed = said === texts.states.failed
   const away = connection === ConnectionState.Reconnecting || connection === ConnectionState.SignalReconnecting
@@ -102,6 +116,7 @@ export function Conversation ({ place, microphone, agent: told, end, openMicroph
           ? <VideoTrack trackRef={assistant.videoTrack} className='avatar' aria-label={texts.avatar} />
           : <BarVisualizer className='bars' state={failed ? 'failed' : assistant.state} track={assistant.audioTrack} barCount={7} options={{ minHeight: 8 }} aria-hidden='true' />}
         <p className='said' role='status'>{away ? texts.lost : said}</p>
+        <p className='recorded' role='status'>{recorded && texts.recorded}</p>
         {failed && (
           <>
             <p className='soft'>{texts.failedHint}</p>
@@ -118,7 +133,7 @@ export function Conversation ({ place, microphone, agent: told, end, openMicroph
           <button type='button' className='danger' onClick={() => { end().catch(() => {}) }}>{texts.end}</button>
         </div>
       </section>
-      <Messages />
+      <Messages since={place?.since ?? 0} transcript={transcript} />
     </div>
   )
 }

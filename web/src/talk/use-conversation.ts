@@ -44,7 +44,7 @@ function microphoneProblem (error: unknown): ProblemName {
 
 /**
  * @returns `phase`: choosing, joining, or in the conversation; `problem` of the last one, `microphone` of the microphone;
- * `agent`: what the service says of the agent, which the room alone does not tell
+ * `agent`: what the service says of the agent, which the room alone does not tell; `transcript`: gives what it wrote down, if it does
  */
 export function useConversation (api: Api, token: string) {
   const room = useMemo(() => new Room({ adaptiveStream: true, dynacast: true }), [])
@@ -56,6 +56,7 @@ export function useConversation (api: Api, token: string) {
   const [problem, setProblem] = useState<ProblemName>()
   const [microphone, setMicrophone] = useState<ProblemName>()
   const [agent, setAgent] = useState<string>()
+  const [written, setWritten] = useState<string>()
   const leaving = useRef(false)
 
   const fail = useCallback((name: ProblemName, keep = false) => {
@@ -178,6 +179,7 @@ export function useConversation (api: Api, token: string) {
       const { sessions } = await answer(api.GET('/api/v1/sessions', { params: { query: { state: 'live', limit: '20' } }, signal: controller.signal }))
       const mine = sessions.find((one) => one.room_name === place.room_name)
       if (!mine || controller.signal.aborted) return
+      setWritten(mine.transcript === 'writing' || mine.transcript === 'ready' ? mine.id : undefined)
       source = new EventSource(`/api/v1/sessions/${mine.id}/events`, { fetch: (url, init) => fetch(url, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } }) })
       source.onmessage = ({ data }) => {
         const { type } = JSON.parse(data) as SessionEvent
@@ -189,8 +191,14 @@ export function useConversation (api: Api, token: string) {
     return () => {
       controller.abort()
       source?.close()
+      setWritten(undefined)
     }
   }, [api, token, phase, place])
 
-  return { session, phase, place, problem, microphone, agent, start, rejoin, end, openMicrophone, callAgain, dismiss: () => setProblem(undefined) }
+  /** What was said, as the service wrote it down; undefined when it does not. */
+  const transcript = useMemo(() => written === undefined
+    ? undefined
+    : (form: 'text/vtt' | 'text/plain') => answer(api.GET('/api/v1/sessions/{id}/transcript', { params: { path: { id: written } }, headers: { accept: form }, parseAs: 'text' })), [api, written])
+
+  return { session, phase, place, problem, microphone, agent, transcript, start, rejoin, end, openMicrophone, callAgain, dismiss: () => setProblem(undefined) }
 }
