@@ -2,7 +2,7 @@
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { speakers } from '../src/sessions/vocabulary.ts'
+import { written } from '../src/sessions/vocabulary.ts'
 import { choice, givenTime, Strict } from './schemas.ts'
 
 /** As many lines as the agents put into one request, each as long as it may be (agents/src/transcript.ts). */
@@ -18,7 +18,7 @@ const Batch = Strict({
     revision: number,
     at: givenTime('When its first word was said', '2026-01-01T10:00:00Z'),
     until: givenTime('When its last word was said', '2026-01-01T10:00:01Z'),
-    by: choice(speakers, 'Who said it'),
+    by: choice(written, 'Who said it'),
     text: Type.String({ minLength: 1, maxLength: CHARACTERS })
   }), { maxItems: LINES }),
   done: Type.Optional(Type.Boolean())

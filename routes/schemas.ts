@@ -13,6 +13,8 @@ export const idempotencyKey = Type.Optional(Type.String({ pattern: '^[\\x21-\\x7
 
 export const transcriptWanted = Type.Optional(Type.Boolean({ description: 'Whether what is said is written down (docs/transcripts.md); 422 where no transcripts are kept' }))
 
+export const summaryWanted = Type.Optional(Type.Boolean({ description: 'Whether the transcript is to have a summary, made at the end by the same language model; with `transcript` only' }))
+
 /** One of some words. */
 export const choice = <const Words extends readonly string[]>(words: Words, description: string) => Type.Unsafe<Words[number]>({ type: 'string', enum: words, description, examples: [words[0]] })
 

@@ -17,7 +17,8 @@ const example = {
     { at: '2026-01-01T10:00:04.210Z', until: '2026-01-01T10:00:05.900Z', by: 'user', text: 'What is the weather in Paris?' },
     { at: '2026-01-01T10:00:06.100Z', until: '2026-01-01T10:00:06.300Z', by: 'tool', text: 'get_weather' },
     { at: '2026-01-01T10:00:06.900Z', until: '2026-01-01T10:00:08.100Z', by: 'agent', text: 'It is snowy in Paris.' }
-  ]
+  ],
+  summary: 'The user asked for the weather in Paris, which is snowy.'
 }
 const Transcript = Type.Object({
   session_id: sessionId,
@@ -28,15 +29,16 @@ const Transcript = Type.Object({
     until: at('When its last word was said'),
     by: choice(speakers, 'Who said it; a tool that the agent used is a line, too'),
     text: Type.String({ description: 'What was said; of a tool, its name' })
-  }, { title: 'TranscriptLine' }), { description: 'In the order in which they were said' })
+  }, { title: 'TranscriptLine' }), { description: 'In the order in which they were said' }),
+  summary: Type.Unsafe<string | null>({ type: ['string', 'null'], description: 'What it was about, when the start asked for it; null until the end' })
 }, { title: 'Transcript', description: 'What was said', examples: [example] })
 const asText = (form: string, value: string) => ({ schema: Type.String({ description: form }), examples: { transcript: { value } } })
 const Answer = {
   description: 'What was said, in the form that Accept asks for',
   content: {
     'application/json': { schema: Transcript, examples: { transcript: { value: example } } },
-    'text/vtt': asText('WebVTT', 'WEBVTT\n\n00:00:04.210 --> 00:00:05.900\n<v user>What is the weather in Paris?\n\nNOTE tool get_weather\n\n00:00:06.900 --> 00:00:08.100\n<v agent>It is snowy in Paris.\n'),
-    'text/plain': asText('A line each: when, who, what', '[00:00:04] user: What is the weather in Paris?\n[00:00:06] tool: get_weather\n[00:00:06] agent: It is snowy in Paris.\n')
+    'text/vtt': asText('WebVTT', 'WEBVTT\n\nNOTE summary The user asked for the weather in Paris, which is snowy.\n\n00:00:04.210 --> 00:00:05.900\n<v user>What is the weather in Paris?\n\nNOTE tool get_weather\n\n00:00:06.900 --> 00:00:08.100\n<v agent>It is snowy in Paris.\n'),
+    'text/plain': asText('A line each: when, who, what', '[00:00:04] user: What is the weather in Paris?\n[00:00:06] tool: get_weather\n[00:00:06] agent: It is snowy in Paris.\nsummary: The user asked for the weather in Paris, which is snowy.\n')
   }
 }
 const Deleted = Type.Object({ status: Type.Literal('deleted'), session_id: sessionId }, { title: 'DeletedTranscript', description: 'What was said is gone', examples: [{ status: 'deleted', session_id: example.session_id }] })

@@ -2,9 +2,9 @@
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import fp from 'fastify-plugin'
 import { roomRoutes } from './room-routes.ts'
-import { agentType, at, idempotencyKey, problems, roomName, roomNameExample, startedAgentType, Strict, transcriptWanted } from './schemas.ts'
+import { agentType, at, idempotencyKey, invalidBody, problems, roomName, roomNameExample, startedAgentType, Strict, summaryWanted, transcriptWanted } from './schemas.ts'
 
-const StartRequest = Strict({ agent_type: Type.Optional(agentType), transcript: transcriptWanted }, { title: 'VoiceSessionRequest', examples: [{ agent_type: 'workout' }, {}] })
+const StartRequest = Strict({ agent_type: Type.Optional(agentType), transcript: transcriptWanted, summary: summaryWanted }, { title: 'VoiceSessionRequest', examples: [{ agent_type: 'workout' }, {}] })
 const Started = Type.Object({
   room_name: roomName,
   token: Type.String({ description: 'LiveKit join token: this room, this user, nothing else' }),
@@ -33,6 +33,7 @@ const voiceSessions: FastifyPluginAsyncTypebox = async (app) => {
     },
     preValidation: async (request) => { request.body ??= {} }
   }, async (request, reply) => {
+    if (request.body.summary && !request.body.transcript) throw invalidBody('/summary', 'needs a transcript')
     const { session, replayed, ...issued } = await app.sessions.start(request, 'voice', request.body, request.headers['idempotency-key'])
     if (replayed) reply.header('idempotent-replayed', 'true')
     return { ...session, ...issued }

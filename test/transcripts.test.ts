@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import t, { type Test } from 'tap'
 import { startReceiver } from '../dev/webhooks/receiver.ts'
 import { createTranscriptKeys } from '../src/sessions/transcript-keys.ts'
+import { jobMetadata } from '../src/sessions/modes.ts'
 import type { WrittenLine } from '../src/sessions/transcripts.ts'
 import { appFor, configOf, databaseFor, environment, livekitFor, movableClock, notFound, notYours, problem, queryFor, sameProblem, userToken, type TestApp } from './helper.ts'
 
@@ -156,7 +157,7 @@ t.test('only a token of the call writes, and only into its own', async (t) => {
   t.equal((await app.inject({ url: `/api/v1/sessions/${id}/transcript`, headers: { authorization: `Bearer ${token}` } })).statusCode, 401)
   for (const payload of [
     { writer: 'me', lines: [] }, { writer: randomUUID(), lines: [line(1, '')] }, { writer: randomUUID(), lines: [line(1, 'x'.repeat(8001))] }, { writer: randomUUID(), lines: [line(-1, 'x')] },
-    { writer: randomUUID(), lines: [line(1, 'x', { by: 'nobody' as never })] }, { writer: randomUUID(), lines: Array.from({ length: 9 }, (_, n) => line(n, 'x')) }, { writer: randomUUID(), lines: [], summary: secret }
+    { writer: randomUUID(), lines: [line(1, 'x', { by: 'nobody' as never })] }, { writer: randomUUID(), lines: Array.from({ length: 9 }, (_, n) => line(n, 'x')) }, { writer: randomUUID(), lines: [], title: secret }
   ]) t.equal((await app.inject({ method: 'POST', url: '/api/v1/agents/transcript', headers: { authorization: `Bearer ${token}` }, payload })).statusCode, 400)
   await end()
 })
@@ -270,7 +271,7 @@ t.test('keys are rotated: the first seals, all open, and one that is gone is nam
   const lost = await appFor(t, environment(livekit, databaseUrl, { ...given, TRANSCRIPT_KEYS: newKey }), clock)
   t.equal((await read('karl', id, undefined, lost)).statusCode, 500)
   t.match(lost.logs.findLast(({ msg }) => msg === 'request failed'), { operation: 'getTranscript', err: { code: 'TRANSCRIPT_UNREADABLE', cause: { message: 'TRANSCRIPT_KEYS has no key "2025"' } } })
-  t.match((await lost.as('karl').inject({ url: '/api/v1/users/karl/export' })).json().transcripts, [{ session_id: id, lines: null }])
+  t.match((await lost.as('karl').inject({ url: '/api/v1/users/karl/export' })).json().transcripts, [{ session_id: id, lines: null, summary: null }])
   const none = await appFor(t, environment(livekit, databaseUrl, { VOICE_AGENT_NAME: '' }), clock)
   t.equal((await read('karl', id, undefined, none)).statusCode, 500)
   sameProblem(t, await write(token, [line(3, 'x')], { on: none }), noToken)
@@ -293,7 +294,7 @@ t.test('taken away and erased with all else of a user, and kept no longer than i
   const { id, token, end } = await conversation('mona')
   await write(token, [line(1, secret, { by: 'user' })])
   const exported = (await app.as('mona').inject({ url: '/api/v1/users/mona/export' })).json()
-  t.same(exported.transcripts, [{ session_id: id, lines: [{ at: at(1), until: at(1.5), by: 'user', text: secret }] }])
+  t.same(exported.transcripts, [{ session_id: id, lines: [{ at: at(1), until: at(1.5), by: 'user', text: secret }], summary: null }])
   await end()
   t.equal((await app.as('mona').inject({ method: 'DELETE', url: '/api/v1/users/mona/data' })).statusCode, 200)
   t.same(await query('select 1 from transcript_lines where session_id = $1', [id]), [], 'before the session itself may go')
@@ -307,6 +308,36 @@ t.test('taken away and erased with all else of a user, and kept no longer than i
   t.same(await query('select 1 from transcript_lines where session_id = $1', [old.id]), [])
   t.same(await query('select 1 from transcript_writers where session_id = $1', [old.id]), [])
   sameProblem(t, await write(old.token, [line(1, 'x')]), closed)
+})
+
+t.test('a summary, where the start asked for it: sealed, served and deleted with what was said', async (t) => {
+  const body = { transcript: true, summary: true }
+  const start = (body: object, headers = {}) => app.as('sara').start(body, headers)
+  const refused = await start({ summary: true })
+  t.match(refused.json(), { status: 400, errors: [{ in: 'body', path: '/summary', message: 'needs a transcript' }] })
+  const key = { 'idempotency-key': 'sara-1' }
+  const { room_name: room } = (await start(body, key)).json()
+  t.equal((await start(body, key)).json().room_name, room)
+  t.match((await start({ transcript: true }, key)).json(), { type: 'urn:livekit-sessions:problem:idempotency-key-reused' })
+  const session = (await query('select * from sessions where room_name = $1', [room]))[0]
+  const { id } = session
+  const token = app.transcripts.tokenFor(session)!
+  t.equal(JSON.parse(jobMetadata(session, 1, { transcriptToken: token })).summary, true)
+  t.notOk('summary' in JSON.parse(jobMetadata({ ...session, summary: false }, 1, { transcriptToken: token })))
+
+  await write(token, [line(1, 'Hello.')])
+  t.equal((await read('sara', id)).json().summary, null)
+  await write(token, [line(2, `About <${secret}>.`, { by: 'summary' })], { done: true })
+  await write(token, [line(1, 'And more.', { by: 'summary', at: at(9) })])
+  const { lines, summary } = (await read('sara', id)).json()
+  t.same(lines.map(({ text }: any) => text), ['Hello.'])
+  t.equal(summary, `About <${secret}>.\n\nAnd more.`, 'of each agent that was there')
+  t.match((await read('sara', id, 'text/vtt')).body, `WEBVTT\n\nNOTE summary About &lt;${secret}&gt;. And more.\n\n00:`)
+  t.ok((await read('sara', id, 'text/plain')).body.endsWith(`\nsummary: About <${secret}>. And more.\n`))
+  t.match((await app.as('sara').inject({ url: '/api/v1/users/sara/export' })).json().transcripts, [{ session_id: id, summary }])
+  t.notMatch(JSON.stringify(await query('select *, encode(sealed, \'escape\') as seen from transcript_lines where session_id = $1', [id])), /xylophone/)
+  await remove('sara', id)
+  t.same(await query('select 1 from transcript_lines where session_id = $1', [id]), [])
 })
 
 t.test('the dispatch carries the token, of a session with a transcript only; the room does not', async (t) => {

@@ -13,6 +13,8 @@ const shared = {
   traceparent: z.string().max(100).optional(),
   /** Lets this session's agent write its transcript; there when one is wanted. A secret: never logged. */
   transcript_token: z.string().max(1000).optional(),
+  /** The transcript is to have a summary. */
+  summary: z.literal(true).optional(),
   /** Lets this session's agent report what it uses; there when the service asks. A secret, too. */
   usage_token: z.string().max(1000).optional(),
   /** 1 for the session's first agent; each replacement counts one up. */

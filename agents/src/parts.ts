@@ -1,5 +1,5 @@
 // The three servers a conversation is made of. Each is asked with a limit, and once more when that may help; then the failure is told.
-import { stt } from '@livekit/agents'
+import { stt, type llm } from '@livekit/agents'
 import * as openai from '@livekit/agents-plugin-openai'
 import OpenAI from 'openai'
 import type { VoiceConfig } from './config.ts'
@@ -15,7 +15,7 @@ const PATIENCE = { stt: 5000, llm: 8000, tts: 4000 }
 const REPETITIONS = 1
 /** Longer than any patience: the limits are ours. */
 const LIMIT = 60_000
-const ONCE = { maxRetry: 0, retryIntervalMs: 0, timeoutMs: LIMIT }
+export const ONCE = { maxRetry: 0, retryIntervalMs: 0, timeoutMs: LIMIT }
 
 /**
  * @param onDeaf what was said could not be recognised: the framework would say nothing about it.
@@ -24,10 +24,14 @@ const ONCE = { maxRetry: 0, retryIntervalMs: 0, timeoutMs: LIMIT }
 export function createParts (config: VoiceConfig, onDeaf: (error: unknown) => void) {
   return {
     stt: new Recognition({ client: client('stt', config.STT_BASE_URL, config.STT_API_KEY), apiKey: config.STT_API_KEY, model: config.STT_MODEL, language: config.STT_LANGUAGE, useRealtime: false }, onDeaf),
-    llm: new openai.LLM({ client: client('llm', config.LLM_BASE_URL, config.LLM_API_KEY), model: config.LLM_MODEL }),
+    llm: createModel(config),
     tts: new openai.TTS({ client: client('tts', config.TTS_BASE_URL, config.TTS_API_KEY), model: config.TTS_MODEL, voice: config.TTS_VOICE as 'alloy' }),
     connOptions: { sttConnOptions: ONCE, llmConnOptions: ONCE, ttsConnOptions: ONCE }
   }
+}
+
+export function createModel (config: VoiceConfig): llm.LLM {
+  return new openai.LLM({ client: client('llm', config.LLM_BASE_URL, config.LLM_API_KEY), model: config.LLM_MODEL })
 }
 
 const NOTHING_HEARD: stt.SpeechEvent = {

@@ -6,7 +6,8 @@ import type { Call } from './call.ts'
 import { reasonOf, type Logger } from './log.ts'
 import { FAREWELL, isFinal, PAUSES, post } from './service.ts'
 
-export type Speaker = 'user' | 'agent' | 'tool'
+/** `summary`: what all of it was about. */
+export type Speaker = 'user' | 'agent' | 'tool' | 'summary'
 
 /** Of one request, and of one line, as the service takes them (routes/agents.ts there). */
 const BATCH = 8
@@ -139,9 +140,10 @@ interface TextOutput {
 
 /**
  * Writes down a conversation, when the service wishes so: call before it starts.
+ * @param summarise what it was about, asked for at its end.
  * @returns to be called when it has started.
  */
-export function writeDown ({ ctx, metadata, log }: Call, session: voice.AgentSession, serviceUrl: string | undefined): () => void {
+export function writeDown ({ ctx, metadata, log }: Call, session: voice.AgentSession, serviceUrl: string | undefined, summarise?: () => Promise<string | undefined>): () => void {
   const { transcript_token: token } = metadata
   if (!token) return () => {}
   if (!serviceUrl) {
@@ -149,7 +151,11 @@ export function writeDown ({ ctx, metadata, log }: Call, session: voice.AgentSes
     return () => {}
   }
   const transcript = openTranscript(serviceUrl, token, log)
-  ctx.addShutdownCallback(() => transcript.close())
+  ctx.addShutdownCallback(async () => {
+    const summary = await summarise?.()
+    if (summary) transcript.begin('summary', summary)
+    await transcript.close()
+  })
 
   // What the user says grows with each piece that is recognised; the item has it whole.
   let speechBegan: number | undefined

@@ -1,5 +1,5 @@
 // What a call uses, told to the service while it goes on: a crash loses what came after the last report.
-import { voice, type metrics } from '@livekit/agents'
+import { voice, type llm, type metrics } from '@livekit/agents'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from './call.ts'
@@ -82,22 +82,28 @@ export function openUsage (serviceUrl: string, token: string, log: Logger): Usag
   }
 }
 
-/** Tells what a conversation uses, when the service wishes so: call before it starts. */
-export function meter ({ ctx, metadata, log }: Call, session: voice.AgentSession, serviceUrl: string | undefined): void {
+/**
+ * Tells what a conversation uses, when the service wishes so: call before it starts.
+ * @param beside a model that is used beside the conversation's, and what is waited for at the end because it uses it.
+ */
+export function meter ({ ctx, metadata, log }: Call, session: voice.AgentSession, serviceUrl: string | undefined, beside?: { model: llm.LLM, atEnd: () => Promise<unknown> }): void {
   const { usage_token: token } = metadata
   if (!token) return
   if (!serviceUrl) return log.error('what is used is to be told, and there is no SERVICE_URL to tell it to')
   const reports = openUsage(serviceUrl, token, log)
   const totals: Totals = { stt_ms: 0, tts_ms: 0, input_tokens: 0, output_tokens: 0, tool_calls: 0 }
-  session.on(voice.AgentSessionEventTypes.MetricsCollected, ({ metrics }) => {
-    if (addTo(totals, metrics)) reports.put({ ...totals })
-  })
+  const add = (measured: metrics.AgentMetrics) => { if (addTo(totals, measured)) reports.put({ ...totals }) }
+  session.on(voice.AgentSessionEventTypes.MetricsCollected, ({ metrics }) => add(metrics))
+  beside?.model.on('metrics_collected', add)
   session.on(voice.AgentSessionEventTypes.FunctionToolsExecuted, ({ functionCalls }) => {
     // Hanging up is no tool of anybody's.
     totals.tool_calls += functionCalls.filter(({ name }) => name !== END_CALL).length
     reports.put({ ...totals })
   })
-  ctx.addShutdownCallback(() => reports.close())
+  ctx.addShutdownCallback(async () => {
+    await beside?.atEnd()
+    await reports.close()
+  })
 }
 
 /**

@@ -7,10 +7,11 @@ import type { VoiceConfig } from './config.ts'
 import { newestOf } from './history.ts'
 import { reasonOf } from './log.ts'
 import { mcpToolsets } from './mcp/tools.ts'
-import { createParts } from './parts.ts'
+import { createModel, createParts } from './parts.ts'
 import { voicePrompt } from './prompts.ts'
 import { report, type Part, type TurnPart } from './reports.ts'
 import { silenceHost } from './silence-host.ts'
+import { summarise } from './summary.ts'
 import { listenToTexts } from './texts.ts'
 import { END_CALL, writeDown } from './transcript.ts'
 import { meter } from './usage.ts'
@@ -23,6 +24,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   const { ctx, log, metadata } = call
   const agentType = metadata.mode === 'voice' ? metadata.agent_type : 'general'
   const { instructions, greeting, apology, waiting, farewell } = voicePrompt(agentType, config.PROMPTS_DIR)
+  const historyLimits = { items: config.HISTORY_MAX_ITEMS, characters: config.HISTORY_MAX_CHARS }
   const session = new voice.AgentSession({
     ...createParts(config, (error) => failed('stt', error)),
     turnHandling: {
@@ -60,8 +62,14 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   session.on(voice.AgentSessionEventTypes.MetricsCollected, ({ metrics }) => {
     for (const [part, ms] of partsOf(metrics)) report({ type: 'part', part, seconds: ms / 1000 })
   })
-  const listening = writeDown(call, session, config.SERVICE_URL)
-  meter(call, session, config.SERVICE_URL)
+  const model = createModel(config) // of its own: the session takes no notice of it any more when it is used
+  let summary: Promise<string | undefined> | undefined
+  const summaryAtEnd = async () => {
+    if (metadata.summary) summary ??= summarise(model, newestOf(session.history, historyLimits), log)
+    return summary
+  }
+  const listening = writeDown(call, session, config.SERVICE_URL, summaryAtEnd)
+  meter(call, session, config.SERVICE_URL, { model, atEnd: summaryAtEnd })
   reportFirstSound(call, session)
   // Whoever left hears nothing: stop talking, be ready for the return.
   ctx.room.on(RoomEvent.ParticipantDisconnected, (participant) => {
@@ -78,7 +86,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
         if (modelCalls - 1 === config.MAX_MODEL_CALLS) endForGood().catch((error: unknown) => log.error({ error }, 'the agent could not hang up'))
         return null
       }
-      return super.llmNode(newestOf(conversation, { items: config.HISTORY_MAX_ITEMS, characters: config.HISTORY_MAX_CHARS }), tools, settings)
+      return super.llmNode(newestOf(conversation, historyLimits), tools, settings)
     }
   }
 

@@ -78,7 +78,7 @@ export function createWorker ({ config, log, metrics, pool, supervisor }: Worker
     loadThreshold: 0.99,
     // An outage of LiveKit may last: /readyz says so meanwhile, and giving up would help nobody.
     maxRetry: Number.MAX_SAFE_INTEGER,
-    shutdownProcessTimeout: 10_000,
+    shutdownProcessTimeout: 20_000, // a summary takes 8 s at most, the last lines and the last report 5 s each
     logLevel: config.LOG_LEVEL
   })
   // Turns off the framework's own HTTP endpoint, which cannot be extended; read by the constructor below and nowhere else.

@@ -15,7 +15,7 @@ const STORY = [
 const QUESTION = 'What is the weather in Paris today?'
 
 let stage: WholeStage
-before(async () => { stage = await startWholeStage({ serviceEnv: { TRANSCRIPTS: 'on', TRANSCRIPT_KEYS: `one:${KEY}`, LOG_LEVEL: 'debug' } }) })
+before(async () => { stage = await startWholeStage({ serviceEnv: { AGENT_USAGE: 'on', TRANSCRIPTS: 'on', TRANSCRIPT_KEYS: `one:${KEY}`, LOG_LEVEL: 'debug' } }) })
 after(async () => { await stage?.stop() })
 
 const words = (text: string) => text.toLowerCase().replace(/[^a-z ]/g, '').split(/\s+/).filter(Boolean)
@@ -44,7 +44,7 @@ function assertUnlogged (stage: WholeStage): void {
 
 test('a spoken call is written down: who said what, in which order, and which tools were called', async () => {
   const { livekit, service, speech, mcp } = stage
-  const session = await service.start('user-1', 'workout', { transcript: true })
+  const session = await service.start('user-1', 'workout', { transcript: true, summary: true })
   await agentJoins(livekit, session.roomName)
   const joined = performance.now()
   const caller = await call(livekit, session.roomName, 'user-1', undefined, session.token)
@@ -59,7 +59,7 @@ test('a spoken call is written down: who said what, in which order, and which to
   await caller.say(await speech.speak('Thank you, goodbye.'))
   await until('the room is gone', async () => (await livekit.rooms.listRooms([session.roomName])).length === 0, 15_000)
   await caller.leave()
-  const { lines } = await until('the transcript is ready', async () => {
+  const { lines, summary } = await until('the transcript is ready', async () => {
     const transcript = await service.transcript('user-1')
     return transcript.state === 'ready' && transcript
   }, 20_000)
@@ -73,6 +73,15 @@ test('a spoken call is written down: who said what, in which order, and which to
   assert.equal(mcp.calls.length, 1)
   assert.match(answer!.text, /snowy in Paris/)
   assert.equal(lines.length, 5, JSON.stringify(lines))
+  assert.equal(summary, 'The user asked for the weather in Paris, which is snowy.')
+  const asked = JSON.stringify(stage.model.requests.at(-1)!.messages.slice(1))
+  assert.match(asked, /User: .*weather in Paris.*Assistant: .*snowy/i)
+  const { tokens } = stage.model
+  const used = await until('what the summary used is told', async () => {
+    const usage = await service.usage('user-1')
+    return usage.input_tokens === tokens.input && usage
+  }, 10_000)
+  assert.equal(used.output_tokens, tokens.output)
   for (const { at, until } of lines) assert.ok(at <= until, `${at} ${until}`)
   assertUnlogged(stage)
 })

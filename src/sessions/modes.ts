@@ -77,6 +77,7 @@ export function jobMetadata (session: Session, dispatch: number, { systemPrompt,
     request_id: session.request_id,
     ...(traceparent && { traceparent }),
     ...(transcriptToken && { transcript_token: transcriptToken }),
+    ...(transcriptToken && session.summary && { summary: true }),
     ...(usageToken && { usage_token: usageToken }),
     dispatch
   })

@@ -31,7 +31,7 @@ export interface PrivacyStore {
   finish: (userId: string, before: Date) => Promise<boolean>
 }
 
-export interface PrivacyDependencies { store: PrivacyStore, lifecycle: Pick<Lifecycle, 'close'>, transcripts: Pick<Transcripts, 'linesOf'>, audit: Audit, clock: Clock, log: Log }
+export interface PrivacyDependencies { store: PrivacyStore, lifecycle: Pick<Lifecycle, 'close'>, transcripts: Pick<Transcripts, 'wholeOf'>, audit: Audit, clock: Clock, log: Log }
 
 const BATCH = 500
 
@@ -60,11 +60,11 @@ export function createPrivacy ({ store, lifecycle, transcripts, audit, clock, lo
   async function * said (userId: string) {
     for await (const session of all(store.sessionsOf, userId) as AsyncIterable<Session>) {
       if (session.transcript === null || session.transcript === 'deleted') continue
-      const lines = await transcripts.linesOf(session).catch((error: unknown) => {
-        if (error instanceof TranscriptUnreadable) return null
+      const whole = await transcripts.wholeOf(session).catch((error: unknown) => {
+        if (error instanceof TranscriptUnreadable) return { lines: null, summary: null }
         throw error
       })
-      yield { session_id: session.id, lines }
+      yield { session_id: session.id, ...whole }
     }
   }
 

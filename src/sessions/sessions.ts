@@ -36,7 +36,7 @@ export interface SessionsDependencies {
 }
 
 /** What is asked of a start, by mode. */
-export interface StartRequest { agent_type?: AgentType, category?: Pick<Category, 'id' | 'name'>, transcript?: boolean }
+export interface StartRequest { agent_type?: AgentType, category?: Pick<Category, 'id' | 'name'>, transcript?: boolean, /** Of the transcript, at its end. */ summary?: boolean }
 
 /** How far the clocks of two replicas may be apart, ms: what the reconciler waits beyond the time that a start may take. */
 const CLOCK_SKEW = 5000
@@ -135,6 +135,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
         request_id: call.id,
         traceparent: tracing.traceparent() ?? null,
         transcript: request.transcript ? 'writing' : null,
+        summary: request.summary ?? false,
         agent_state: mode.agentName ? 'dispatched' : 'none',
         agent_dispatches: mode.agentName ? 1 : 0,
         created_at: later(0),
@@ -222,7 +223,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
   }
 
   async function replay (call: Call, mode: Mode, session: Session, request: StartRequest) {
-    if (session.mode !== mode.name || session.agent_type !== (request.agent_type ?? null) || session.category_id !== (request.category?.id ?? null) || (session.transcript !== null) !== (request.transcript ?? false)) throw new KeyReused()
+    if (session.mode !== mode.name || session.agent_type !== (request.agent_type ?? null) || session.category_id !== (request.category?.id ?? null) || (session.transcript !== null) !== (request.transcript ?? false) || session.summary !== (request.summary ?? false)) throw new KeyReused()
     switch (session.state) {
       case 'live':
         if (!await participantsOf(call, session)) throw new StartedSessionEnded()

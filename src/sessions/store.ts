@@ -22,6 +22,8 @@ export interface Session {
   traceparent: string | null
   /** Null when none was asked for. */
   transcript: TranscriptState | null
+  /** A summary is to be in it. */
+  summary: boolean
   /** What it used is in the usage of its day, as it stands now. */
   counted: boolean
   agent_state: AgentState
@@ -44,7 +46,7 @@ export interface Session {
   check_no: number
 }
 
-export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'traceparent' | 'transcript' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'> & {
+export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'traceparent' | 'transcript' | 'summary' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'> & {
   /** Until when its starter may be at work. */
   lease_until: Date
 }

@@ -7,7 +7,7 @@ import type { Log } from './log.ts'
 import type { Session, SessionEvent, SessionStore } from './store.ts'
 import { toText, toVtt } from './transcript-formats.ts'
 import type { Sealed, TranscriptKeys } from './transcript-keys.ts'
-import type { Speaker } from './vocabulary.ts'
+import type { Speaker, Written } from './vocabulary.ts'
 
 /** A line as it is read. */
 export interface Line {
@@ -28,7 +28,8 @@ export interface WrittenLine {
   /** RFC 3339. */
   at: string
   until: string
-  by: Speaker
+  /** Whose it is; `summary` is about all of them. */
+  by: Written
   text: string
 }
 
@@ -88,14 +89,17 @@ export function createTranscripts ({ store, sessions, keys, audit, clock, log }:
     return audit.notYours(call, session, operation)
   }
 
-  function open (session: Session, line: SealedLine): Line {
+  function open (session: Session, line: SealedLine): Omit<Line, 'by'> & { by: Written } {
     if (!keys) throw new TranscriptUnreadable({ cause: new Error('there are no TRANSCRIPT_KEYS') })
     const { until, by, text } = JSON.parse(keys.open(session.id, placeOf(line), line)) as Pick<WrittenLine, 'until' | 'by' | 'text'>
     return { at: line.at, until: new Date(until), by, text }
   }
 
-  async function linesOf (session: Session, deadline?: number): Promise<Line[]> {
-    return (await store.linesOf(session.id, deadline)).map((line) => open(session, line))
+  /** What was said, and what the agents made of it at the end: each that was there one part. */
+  async function wholeOf (session: Session, deadline?: number): Promise<{ lines: Line[], summary: string | null }> {
+    const written = (await store.linesOf(session.id, deadline)).map((line) => open(session, line))
+    const isLine = (line: typeof written[number]): line is Line => line.by !== 'summary'
+    return { lines: written.filter(isLine), summary: written.filter((line) => !isLine(line)).map(({ text }) => text).join('\n\n') || null }
   }
 
   let timer: NodeJS.Timeout | undefined
@@ -111,7 +115,7 @@ export function createTranscripts ({ store, sessions, keys, audit, clock, log }:
   }
 
   return {
-    linesOf,
+    wholeOf,
     settle,
 
     /** What the dispatch of an agent carries, so that it can write; undefined when nothing is to be written. */
@@ -152,7 +156,7 @@ export function createTranscripts ({ store, sessions, keys, audit, clock, log }:
       const session = await own(call, id, 'getTranscript')
       const { transcript: state } = session
       if (state === null || state === 'deleted') throw new TranscriptNotFound()
-      const transcript = { session_id: id, state, began_at: session.created_at, lines: await linesOf(session, call.deadline) }
+      const transcript = { session_id: id, state, began_at: session.created_at, ...await wholeOf(session, call.deadline) }
       return form === 'text/vtt' ? toVtt(transcript) : form === 'text/plain' ? toText(transcript) : transcript
     },
 

@@ -37,3 +37,7 @@ export type TranscriptState = typeof transcriptStates[number]
 /** Whose a line of a transcript is; of a tool it has the name only. */
 export const speakers = ['user', 'agent', 'tool'] as const
 export type Speaker = typeof speakers[number]
+
+/** What an agent writes into a transcript: beside lines, one about all of them. */
+export const written = [...speakers, 'summary'] as const
+export type Written = typeof written[number]

@@ -57,6 +57,7 @@ const claim = statement('claim', [id, user, fc.constantFrom(null, 'k1', 'k2'), a
     idempotency_key: key,
     traceparent: null,
     transcript: mode === 'voice' ? 'writing' : null,
+    summary: mode === 'voice',
     request_id: 'r',
     agent_state: mode === 'voice' ? 'dispatched' : 'none',
     agent_dispatches: mode === 'voice' ? 1 : 0,

@@ -70,7 +70,8 @@ function textOf (content: unknown): string {
 }
 
 /** The story of the tests: the weather by a tool, a long answer, a goodbye. */
-export const weatherScript: Script = ({ tools }, { role, text }) => {
+export const weatherScript: Script = ({ tools, messages }, { role, text }) => {
+  if (textOf(messages[0]?.content).startsWith('Summarise')) return { text: 'The user asked for the weather in Paris, which is snowy.' }
   const said = text.toLowerCase()
   if (role === 'tool') return { text: /not available|failed|interrupted/i.test(text) ? 'I am sorry, I cannot look that up right now.' : `${text.replace(/^"|"$/g, '')}` }
   if (said.includes('weather')) return tools.includes('get_weather') ? { tool: 'get_weather', args: { city: 'Paris' } } : { text: 'I am sorry, I cannot look that up right now.' }

@@ -35,7 +35,7 @@ export async function startService (livekit: LiveKit, port: number, env: Record<
       const { sessions } = await (await fetch(`${service.url}/api/v1/sessions?limit=1`, { headers: { authorization } })).json() as { sessions: Array<{ id: string }> }
       const response = await fetch(`${service.url}/api/v1/sessions/${sessions[0]!.id}/transcript`, { headers: { authorization } })
       if (response.status !== 200) throw new Error(`transcript: ${response.status} ${await response.text()}`)
-      return await response.json() as { state: string, lines: Array<{ at: string, until: string, by: string, text: string }> }
+      return await response.json() as { state: string, summary: string | null, lines: Array<{ at: string, until: string, by: string, text: string }> }
     },
     /** What the user's latest session has used. */
     async usage (user: string) {

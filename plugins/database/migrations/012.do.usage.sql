@@ -50,3 +50,6 @@ create table usage_days (
 );
 
 create index usage_days_all on usage_days (day, user_id);
+
+-- The start asked for a summary of what is said: it is in the transcript, as a line of its own.
+alter table sessions add column summary boolean not null default false;
