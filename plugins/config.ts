@@ -61,6 +61,12 @@ export const ConfigSchema = Type.Object({
   AGENT_USAGE: Type.Unsafe<'on' | 'off'>({ type: 'string', enum: ['on', 'off'], default: 'off', description: 'Whether agents are asked what they use' }),
   PRICES_FILE: Type.Optional(Type.String({ minLength: 1, description: 'JSON file of what usage costs' })),
   MONTHLY_MINUTES_PER_USER: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Minutes of connection that one user has in a calendar month (UTC); no limit when not set' })),
+  RECORDINGS: Type.Unsafe<'off' | 'on' | 'audio' | 'composed'>({ type: 'string', enum: ['off', 'on', 'audio', 'composed'], default: 'off', description: 'Whether a start may ask for a recording by LiveKit Egress: on = voice as sound, video as a composed picture; audio and composed = the one or the other for both' }),
+  S3_ENDPOINT: Type.Optional(Type.String({ pattern: '^https?://[^\\s/?#@,]+(:\\d+)?$', description: 'S3-compatible storage of recordings, as Egress, the service and browsers reach it; that of AWS in S3_REGION when not set' })),
+  S3_REGION: Type.String({ default: 'us-east-1', pattern: '^[a-z0-9-]{1,64}$', description: 'Region of the storage' }),
+  S3_BUCKET: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._-]{3,63}$', description: 'Bucket of recordings; required with RECORDINGS' })),
+  S3_ACCESS_KEY: Type.Optional(Type.String({ minLength: 1, description: 'Key that may put, get and delete objects there; required with RECORDINGS' })),
+  S3_SECRET_KEY: Type.Optional(Type.String({ minLength: 8, description: 'Its secret; required with RECORDINGS' })),
   WEBHOOK_ALLOW_PRIVATE: Type.Boolean({ default: false, description: 'Outgoing webhooks may go to addresses that are not public, and without TLS' }),
   REDIS_URL: Type.Optional(Type.String({ pattern: '^rediss?://', description: 'Redis that shares rate limits between replicas' })),
   METRICS_TOKEN: Type.Optional(Type.String({ minLength: 16, description: 'Bearer token that /metrics asks for when set' }))
@@ -69,7 +75,7 @@ export const ConfigSchema = Type.Object({
 export type Config = Static<typeof ConfigSchema>
 
 const mayBeEmpty = new Set(['VOICE_AGENT_NAME', 'VIDEO_AGENT_NAME'])
-const secrets = ['LIVEKIT_API_SECRET', 'JWT_SECRET', 'METRICS_TOKEN'] as const
+const secrets = ['LIVEKIT_API_SECRET', 'JWT_SECRET', 'S3_SECRET_KEY', 'METRICS_TOKEN'] as const
 
 export interface ConfigOptions {
   /** Variables as the process has them; an empty one counts as not set, save for the agent names. */
@@ -118,6 +124,7 @@ function contradictions (config: Config): string[] {
   if (keys.some(({ hex }) => isGuessable(hex))) wrong.push('TRANSCRIPT_KEYS holds a placeholder: make each key with "openssl rand -hex 32"')
   if (new Set(keys.map(({ id }) => id)).size < keys.length) wrong.push('TRANSCRIPT_KEYS has two keys of one id')
   if (keys.some(({ hex }) => known.has(hex))) wrong.push('TRANSCRIPT_KEYS must differ from the other secrets')
+  if (config.RECORDINGS !== 'off') for (const name of ['S3_BUCKET', 'S3_ACCESS_KEY', 'S3_SECRET_KEY'] as const) if (!config[name]) wrong.push(`${name} is required with RECORDINGS`)
   for (const name of [...secrets, 'LIVEKIT_API_KEY'] as const) if (config[name] !== config[name]?.trim()) wrong.push(`${name} begins or ends with a blank`)
   // Then everybody could say where a request comes from, and the limits per address would be none.
   if (config.TRUST_PROXY?.split(',').some((entry) => /\/0+$/.test(entry.trim()))) wrong.push('TRUST_PROXY must not trust every address')

@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { SessionMetrics } from '../src/sessions/metrics.ts'
 import type { Session, SessionStore } from '../src/sessions/store.ts'
-import { modeNames, states } from '../src/sessions/vocabulary.ts'
+import { modeNames, recordingStates, states } from '../src/sessions/vocabulary.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -34,6 +34,8 @@ function createSessionMetrics (registry: Registry, store: Pick<SessionStore, 'co
     for (const outcome of ['sent', 'failed']) dispatches.inc({ mode, outcome }, 0)
     givenUp.inc({ mode }, 0)
   }
+  const recordings = new Counter({ name: 'recordings_total', help: 'Recordings that came to a state, by mode and state', labelNames: ['mode', 'state'] as const, registers })
+  for (const mode of modeNames) for (const state of recordingStates) if (state !== 'pending') recordings.inc({ mode, state }, 0)
   const checked = new Counter({ name: 'reconciler_checked_total', help: 'Sessions the reconciler looked at', registers })
   const corrected = new Counter({ name: 'reconciler_corrected_total', help: 'What the reconciler put right, by kind', labelNames: ['kind'] as const, registers })
   corrected.inc({ kind: 'revived' }, 0)
@@ -76,6 +78,7 @@ function createSessionMetrics (registry: Registry, store: Pick<SessionStore, 'co
       lag.set(result.lag / 1000)
     },
     dispatched: ({ mode }, done) => dispatches.inc({ mode, outcome: done ? 'sent' : 'failed' }),
+    recorded: ({ mode, recording }) => recordings.inc({ mode, state: recording! }),
     gaveUp (session, at) {
       givenUp.inc({ mode: session.mode })
       if (!session.agent_joined_at) wait(session, at)

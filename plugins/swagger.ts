@@ -63,7 +63,8 @@ const summaries: Record<MessageType, string> = {
   'session.ended': 'A session is over',
   'agent.joined': 'An agent came',
   'agent.failed': 'Agents were sent for as often as may be, and none came',
-  'transcript.ready': 'What was said in a session that is over can be read'
+  'transcript.ready': 'What was said in a session that is over can be read',
+  'recording.ready': 'The recording of a session can be had'
 }
 const header = (name: string, description: string) => ({ name, in: 'header' as const, required: true, description, schema: { type: 'string' as const } })
 

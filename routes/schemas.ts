@@ -15,6 +15,8 @@ export const transcriptWanted = Type.Optional(Type.Boolean({ description: 'Wheth
 
 export const summaryWanted = Type.Optional(Type.Boolean({ description: 'Whether the transcript is to have a summary, made at the end by the same language model; with `transcript` only' }))
 
+export const recordingWanted = Type.Optional(Type.Boolean({ description: 'Whether the session is recorded, which LiveKit shows to the room (docs/recordings.md); 422 where none are made' }))
+
 /** One of some words. */
 export const choice = <const Words extends readonly string[]>(words: Words, description: string) => Type.Unsafe<Words[number]>({ type: 'string', enum: words, description, examples: [words[0]] })
 

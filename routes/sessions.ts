@@ -1,7 +1,7 @@
 // The history of sessions over HTTP: one's own, and for administrators everybody's, with what happened in each.
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import fp from 'fastify-plugin'
-import { agentStates, endReasons, eventTypes, modeNames, states, transcriptStates } from '../src/sessions/vocabulary.ts'
+import { agentStates, endReasons, eventTypes, modeNames, recordingStates, states, transcriptStates, type RecordingState } from '../src/sessions/vocabulary.ts'
 import { at, atOrNull, choice, choiceOrNull, costOfUsage, givenTime, idOf, problems, roomName, roomNameExample, startedAgentType, Strict, usageExample, usageProperties, userIdPattern } from './schemas.ts'
 
 const properties = {
@@ -19,6 +19,19 @@ const properties = {
     joined_at: atOrNull('When it joined last')
   }),
   transcript: choiceOrNull(transcriptStates, 'What was said: being written, whole, or deleted; null when no transcript was asked for'),
+  recording: Type.Unsafe<{ state: RecordingState, started_at: Date | null, ended_at: Date | null, duration: number | null, url: string | null } | null>({
+    oneOf: [
+      Type.Object({
+        state: choice(recordingStates, 'Not begun, under way, whole, given up while the session went on, or deleted'),
+        started_at: atOrNull('From when on it is recorded'),
+        ended_at: atOrNull('Until when'),
+        duration: Type.Unsafe<number | null>({ type: ['number', 'null'], description: 'Seconds' }),
+        url: Type.Unsafe<string | null>({ type: ['string', 'null'], description: 'Where the file can be had for a quarter of an hour, by whoever has this link; only when one session is asked for, and by its own user' })
+      }, { title: 'Recording' }),
+      Type.Null()
+    ],
+    description: 'The recording; null when none was asked for'
+  }),
   created_at: at('When it was started'),
   ended_at: atOrNull('When it ended'),
   expires_at: at('When it ends at the latest')
@@ -33,6 +46,7 @@ const example = {
   end_reason: 'user',
   agent: { state: 'left', dispatches: 1, joined_at: '2026-01-01T10:00:01.000Z' },
   transcript: null,
+  recording: null,
   created_at: '2026-01-01T10:00:00.000Z',
   ended_at: '2026-01-01T10:12:30.000Z',
   expires_at: '2026-01-01T16:00:00.000Z'

@@ -13,14 +13,15 @@ const Export = Type.Object({
   acts: rows('What the user did to what is somebody else\'s'),
   messages: rows('What the app\'s backend was told of'),
   usage: rows('What was used, by days'),
-  transcripts: rows('What was said in them, where a transcript was asked for; lines are null where its key is gone')
+  transcripts: rows('What was said in them, where a transcript was asked for; lines are null where its key is gone'),
+  recordings: rows('Where their recordings can be had, for a quarter of an hour')
 }, {
   title: 'UserExport',
   description: 'Everything that is stored of the user',
-  examples: [{ sessions: [], events: [{ id: '1', session_id: null, at: '2026-01-01T10:00:00.000Z', type: 'access.denied', actor: 'user:alice', data: { reason: 'too_many_sessions' } }], acts: [], messages: [], usage: [], transcripts: [] }]
+  examples: [{ sessions: [], events: [{ id: '1', session_id: null, at: '2026-01-01T10:00:00.000Z', type: 'access.denied', actor: 'user:alice', data: { reason: 'too_many_sessions' } }], acts: [], messages: [], usage: [], transcripts: [], recordings: [] }]
 })
 const Erased = Type.Object({
-  status: Type.Unsafe<'erased' | 'erasing'>({ type: 'string', enum: ['erased', 'erasing'], description: 'Gone, or going: a session whose room could come back, or of which a message is on its way, goes last' })
+  status: Type.Unsafe<'erased' | 'erasing'>({ type: 'string', enum: ['erased', 'erasing'], description: 'Gone, or going: a session whose room could come back, or of which a message is on its way, and files of recordings go last' })
 }, { title: 'ErasedUser', description: 'What may go now is gone', examples: [{ status: 'erasing' }] })
 const tags = ['users']
 

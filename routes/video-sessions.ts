@@ -2,9 +2,9 @@
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import fp from 'fastify-plugin'
 import { roomRoutes } from './room-routes.ts'
-import { idempotencyKey, idOf, problems, roomName, Strict, transcriptWanted } from './schemas.ts'
+import { idempotencyKey, idOf, problems, recordingWanted, roomName, Strict, transcriptWanted } from './schemas.ts'
 
-const RoomRequest = Strict({ counselor_category: idOf('The counsellor category'), transcript: transcriptWanted }, { title: 'VideoSessionRequest', examples: [{ counselor_category: '7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11' }] })
+const RoomRequest = Strict({ counselor_category: idOf('The counsellor category'), transcript: transcriptWanted, recording: recordingWanted }, { title: 'VideoSessionRequest', examples: [{ counselor_category: '7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11' }] })
 const Created = Type.Object({
   room_url: Type.String({ description: 'LiveKit\'s address as https:// (or http://)' }),
   access_token: Type.String({ description: 'LiveKit join token: this room, this user, microphone only' }),
@@ -36,7 +36,7 @@ export const createRoom: FastifyPluginAsyncTypebox<{ alias?: boolean }> = async 
     config: { deadline: (app.config.VIDEO_DISPATCH_TIMEOUT + 1) * 1000 }
   }, async (request, reply) => {
     const category = await app.categories.enabled(request, request.body.counselor_category)
-    const started = await app.sessions.start(request, 'video', { category, transcript: request.body.transcript }, request.headers['idempotency-key'])
+    const started = await app.sessions.start(request, 'video', { category, transcript: request.body.transcript, recording: request.body.recording }, request.headers['idempotency-key'])
     if (started.replayed) reply.header('idempotent-replayed', 'true')
     return answer(started)
   })

@@ -19,11 +19,11 @@ const webhooks: FastifyPluginAsync = async (app) => {
       await app.countRefusal(request) // whoever is not LiveKit may not try for ever
       throw error
     })
-    const outcome = await app.lifecycle.apply(event)
+    const outcome = event.egress ? await app.recordings.apply(event) : await app.lifecycle.apply(event)
     received.inc({ event: outcome === 'ignored' ? 'other' : event.type, outcome })
     if (outcome !== 'ignored') lag.observe(Math.max(0, (Date.now() - event.at.getTime()) / 1000))
     return { outcome }
   })
 }
 
-export default fp(webhooks, { name: 'webhooks', encapsulate: true, dependencies: ['errors'], decorators: { fastify: ['livekit', 'lifecycle', 'metrics', 'countRefusal'] } })
+export default fp(webhooks, { name: 'webhooks', encapsulate: true, dependencies: ['errors'], decorators: { fastify: ['livekit', 'lifecycle', 'recordings', 'metrics', 'countRefusal'] } })

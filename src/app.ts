@@ -13,6 +13,7 @@ import livekit from '../plugins/livekit/index.ts'
 import metrics from '../plugins/metrics.ts'
 import pressure from '../plugins/pressure.ts'
 import prices from '../plugins/prices.ts'
+import recordingFiles from '../plugins/recording-files.ts'
 import sessionMetrics from '../plugins/session-metrics.ts'
 import swagger from '../plugins/swagger.ts'
 import webhookSender from '../plugins/webhooks/index.ts'
@@ -20,6 +21,7 @@ import agents from '../routes/agents.ts'
 import counselorCategories from '../routes/counselor-categories.ts'
 import events from '../routes/events.ts'
 import operations from '../routes/operations.ts'
+import recordings from '../routes/recordings.ts'
 import sessions from '../routes/sessions.ts'
 import token from '../routes/token.ts'
 import transcripts from '../routes/transcripts.ts'
@@ -69,6 +71,7 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
     await app.register(prices)
     await app.register(database)
     await app.register(livekit)
+    await app.register(recordingFiles)
     await app.register(sessionMetrics)
     await app.register(webhookSender)
     await app.register(wiring, { clock: options.clock ?? clock, tracing: options.tracing })
@@ -80,6 +83,7 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
     await app.register(counselorCategories, { prefix: '/api/v1/counselor-categories' })
     await app.register(sessions, { prefix: '/api/v1/sessions' })
     await app.register(transcripts, { prefix: '/api/v1/sessions' })
+    await app.register(recordings, { prefix: '/api/v1/sessions' })
     await app.register(events, { prefix: '/api/v1' })
     await app.register(token, { prefix: '/api/v1/token' })
     await app.register(usage, { prefix: '/api/v1/usage' })

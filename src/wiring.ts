@@ -14,6 +14,7 @@ import { createOutbox, type Outbox } from './sessions/outbox.ts'
 import { createPrivacy, type Privacy } from './sessions/privacy.ts'
 import { createReadiness, type Readiness } from './sessions/readiness.ts'
 import { createReconciler, type Reconciler } from './sessions/reconciler.ts'
+import { createRecordings, type Recordings } from './sessions/recordings.ts'
 import { createRetention, type Retention } from './sessions/retention.ts'
 import { createSessions, type Sessions } from './sessions/sessions.ts'
 import type { Session } from './sessions/store.ts'
@@ -22,6 +23,7 @@ import { createTranscriptKeys } from './sessions/transcript-keys.ts'
 import { createTranscripts, type Transcripts } from './sessions/transcripts.ts'
 import { noTracing, type Tracing } from './sessions/tracing.ts'
 import { createUsage, type Usage } from './sessions/usage.ts'
+import type { ModeName } from './sessions/vocabulary.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -34,6 +36,7 @@ declare module 'fastify' {
     lifecycle: Lifecycle
     reconciler: Reconciler
     readiness: Readiness
+    recordings: Recordings
     retention: Retention
     streams: Streams
     transcripts: Transcripts
@@ -53,6 +56,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   const categories = createCategories({ categories: app.categoryStore, audit, clock })
   const transcripts = createTranscripts({ store: app.transcriptStore, sessions: store, keys: config.TRANSCRIPT_KEYS ? createTranscriptKeys(config.TRANSCRIPT_KEYS) : undefined, audit, clock, log })
   const usage = createUsage({ store: app.usageStore, tokens: config.AGENT_USAGE === 'on' ? createUsageTokens(config.LIVEKIT_API_SECRET) : undefined, prices: app.prices, audit, clock, log, keepDays: config.RETENTION_DAYS })
+  const recordings = createRecordings({ store: app.recordingStore, sessions: store, egress: livekit.egress, files: app.recordingFiles, audit, clock, log, metrics })
   const metadataOf = async (session: Session, dispatch: number) => jobMetadata(session, dispatch, {
     systemPrompt: await categories.promptOf(session),
     traceparent: tracing.traceparent(),
@@ -80,7 +84,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
     tracing
   })
   const outbox = createOutbox({ store: app.webhookStore, sender: app.webhookSender, clock, log, metrics: app.webhookSender.metrics })
-  const privacy = createPrivacy({ store: app.privacyStore, lifecycle, transcripts, audit, clock, log })
+  const privacy = createPrivacy({ store: app.privacyStore, lifecycle, transcripts, recordings, audit, clock, log })
   const retention = createRetention({
     store,
     clock,
@@ -105,6 +109,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
     tracing,
     jobMetadata: metadataOf,
     transcripts: config.TRANSCRIPTS === 'on',
+    recordingFile: config.RECORDINGS === 'off' ? undefined : (id, mode) => `recordings/${id}.${isAudioOnly(config.RECORDINGS, mode) ? 'ogg' : 'mp4'}`,
     livekitUrl: config.LIVEKIT_URL,
     limits: {
       sessionsPerUser: config.MAX_SESSIONS_PER_USER,
@@ -118,10 +123,11 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   app.decorate('endpoints', createEndpoints({ endpoints: app.webhookStore, audit, clock, refusal: app.webhookSender.refusal }))
   app.decorate('outbox', outbox)
   app.decorate('privacy', privacy)
-  const history = createHistory({ store, lifecycle, usage, audit })
+  const history = createHistory({ store, lifecycle, recordings, usage, audit })
   app.decorate('history', history)
   app.decorate('lifecycle', lifecycle)
   app.decorate('transcripts', transcripts)
+  app.decorate('recordings', recordings)
   app.decorate('usage', usage)
   app.decorate('reconciler', reconciler)
   app.decorate('retention', retention)
@@ -141,12 +147,16 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
     outbox.start()
     transcripts.start()
     usage.start()
+    recordings.start()
     retention.start()
   })
   app.addHook('preClose', async () => {
     streams.stop()
     autoCreate.stop()
     retention.stop()
-    await Promise.all([reconciler.stop(), outbox.stop(), transcripts.stop(), usage.stop()])
+    await Promise.all([reconciler.stop(), outbox.stop(), transcripts.stop(), recordings.stop(), usage.stop()])
   })
-}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'prices', 'sessionStore', 'categoryStore', 'eventStore', 'privacyStore', 'transcriptStore', 'usageStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })
+}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'prices', 'sessionStore', 'categoryStore', 'eventStore', 'privacyStore', 'recordingStore', 'recordingFiles', 'transcriptStore', 'usageStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })
+
+/** Whether only what is heard is recorded: of voice, and of video where that is configured. */
+const isAudioOnly = (recordings: string, mode: ModeName) => recordings === 'audio' || (recordings === 'on' && mode === 'voice')

@@ -1,4 +1,4 @@
-// Builds LiveKit's own server with Go into a folder, once, whoever asks at the same time.
+// Builds a server with Go into a folder, once, whoever asks at the same time: LiveKit's own, and those that proofs need beside it.
 import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, open, rename, rm, stat, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -57,7 +57,7 @@ async function install (what: string, target: string, lock: string, log: Log): P
     })
     const code = await new Promise<number | null>((resolve, reject) => go.once('error', reject).once('close', resolve))
     if (code !== 0) throw new Error(`go install ${what} failed with code ${code}:\n${tail.join('\n')}`)
-    await rename(join(bin, 'server'), target)
+    await rename(join(bin, what.slice(what.lastIndexOf('/') + 1, what.indexOf('@'))), target)
     log(`built LiveKit in ${Math.round((Date.now() - started) / 1000)} s: ${target}`)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error

@@ -66,6 +66,9 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
   const forgotten = new Set<string>()
   /** By session, then process: the last report that was made, and the last one that was answered 200. */
   const reported = new Map<string, Map<string, { made: number, taken: number }>>()
+  /** Recordings that came to an end, and those whose deletion was confirmed. */
+  const recorded = new Map<string, string>()
+  const unrecorded = new Set<string>()
   let restarts = 0
   let step = 0
 
@@ -154,6 +157,11 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
       forgotten.add(id)
     },
 
+    /** A deletion of a recording was answered 200. */
+    recordingDeleted (id: string) {
+      unrecorded.add(id)
+    },
+
     /** An end was answered 200. */
     ended (id: string) {
       confirmed.add(id)
@@ -187,6 +195,11 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         }
         holds('of a transcript that was deleted nothing is left, and nothing comes', !forgotten.has(row.id) || lines === 0, () => `${show(row)}: ${lines} lines`)
         holds('a transcript that was ready is not written again', !ready.has(row.id) || row.transcript !== 'writing', () => show(row))
+        const before = recorded.get(row.id)
+        holds('a recording that is over is not begun again', before === undefined || row.recording === before || row.recording === 'deleted', () => `${show(row)}: ${before} and ${row.recording}`)
+        if (row.recording === 'ready' || row.recording === 'failed' || row.recording === 'deleted') recorded.set(row.id, row.recording)
+        holds('a recording that was deleted stays so', !unrecorded.has(row.id) || row.recording === 'deleted', () => show(row))
+        holds('a recording that is ready has its file', row.recording !== 'ready' || world.objects.has(row.recording_file!), () => show(row))
         holds('what is over says when', (row.state === 'ended') === (row.ended_at !== null), () => show(row))
         holds('what is over says why', (row.state === 'ending' || row.state === 'ended') === (row.end_reason !== null), () => show(row))
         holds('the dispatches of an episode are bounded', row.episode_dispatches <= limits.maxDispatches, () => `${row.episode_dispatches}`)
@@ -222,10 +235,16 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         const types = messages.map(({ type }) => type)
         const started = row.room_sid !== null
         holds('a start is told of once, and first', started ? types.indexOf('session.started') === 0 && types.lastIndexOf('session.started') === 0 : types.length === 0, () => `${show(row)}: ${types}`)
-        const life = types.filter((type) => type !== 'transcript.ready')
+        const life = types.filter((type) => type !== 'transcript.ready' && type !== 'recording.ready')
         holds('an end is told of once, and last', !started || (row.state === 'ended' ? life.indexOf('session.ended') === life.length - 1 : !life.includes('session.ended')), () => `${show(row)}: ${types}`)
-        const readies = types.length - life.length
-        holds('a transcript that is ready is told of once, after the end', !started || (ready.has(row.id) ? readies === 1 && types.at(-1) === 'transcript.ready' : readies === 0), () => `${show(row)}: ${types}`)
+        const [transcripts, recordings] = ['transcript.ready', 'recording.ready'].map((type) => types.filter((told) => told === type).length)
+        holds('a transcript that is ready is told of once, after the end', !started || (ready.has(row.id) ? transcripts === 1 && types.indexOf('transcript.ready') > types.indexOf('session.ended') : transcripts === 0), () => `${show(row)}: ${types}`)
+        holds('a recording that is ready is told of once', row.recording === 'deleted' || recordings === (row.recording === 'ready' ? 1 : 0), () => `${show(row)}: ${types}`)
+        const recorders = world.recorders.filter(({ roomName, status }) => roomName === row.room_name && status === 'running').length
+        holds('no recording outlives its session', row.state === 'live' || recorders === 0, () => show(row))
+        holds('whatever an egress told and nobody heard is known', row.state === 'live' ? row.recording !== 'pending' : row.recording !== 'pending' && row.recording !== 'recording', () => `${show(row)}: ${row.recording}`)
+        holds('a session is recorded once, while it says so', recorders === (row.recording === 'recording' ? 1 : 0), () => `${show(row)}: ${row.recording}, ${recorders} at work`)
+        holds('of a deleted recording no file is left', row.recording !== 'deleted' || !world.objects.has(row.recording_file!), () => show(row))
         holds('what is over has its transcript', row.state !== 'ended' || row.transcript !== 'writing', () => show(row))
         holds('of a deleted transcript nothing is left', row.transcript !== 'deleted' || !sql.said.has(row.id), () => show(row))
         for (const { id, seq } of written) holds('what an agent was told is written is', id !== row.id || row.transcript === 'deleted' || sql.said.get(id)!.some((line) => line.seq === seq), () => `${show(row)}: line ${seq}`)

@@ -33,6 +33,10 @@ const actor: fc.Arbitrary<Actor> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('its transcript is deleted' as const), which, replica, trouble }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('transcripts are settled' as const, 'usage is counted' as const), replica, trouble }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('an agent reports' as const), which, writer: replica, seq: fc.nat(3), replica, trouble }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('recordings are seen to' as const), replica, trouble }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('its recording is deleted' as const), which, replica, trouble }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('its egress fails' as const), which }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('egress comes' as const, 'egress goes' as const, 'egress hangs' as const) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('end' as const, 'end by an admin' as const), which, replica, trouble }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('status' as const, 'rejoin' as const), which, replica, trouble }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('active' as const), user: fc.constantFrom('alice', 'bert'), replica, trouble }) },
@@ -52,6 +56,10 @@ const aSettling = fc.record({ do: fc.constant('transcripts are settled' as const
 const aDeletion = fc.record({ do: fc.constant('its transcript is deleted' as const), which: fc.constant(0), replica, trouble })
 const aReport: fc.Arbitrary<Actor> = fc.record({ do: fc.constant('an agent reports' as const), which: fc.constant(0), writer: replica, seq: fc.nat(3), replica, trouble })
 const aCount = fc.record({ do: fc.constant('usage is counted' as const), replica, trouble })
+const aRecorder = fc.record({ do: fc.constant('recordings are seen to' as const), replica, trouble })
+const noRecording = fc.record({ do: fc.constant('its recording is deleted' as const), which: fc.constant(0), replica, trouble })
+const egressFails = fc.constant<Actor>({ do: 'its egress fails', which: 0 })
+const egressHangs = fc.constant<Actor>({ do: 'egress hangs' })
 const aWait = (...ms: number[]) => fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(...ms) })
 const aStart = (key?: string, trouble: fc.Arbitrary<{ nth: number, what: Trouble } | undefined> = fc.constant(undefined), mode: fc.Arbitrary<ModeName> = fc.constantFrom(...modeNames)): fc.Arbitrary<Actor> =>
   fc.record({ do: fc.constant('start' as const), user: fc.constant('alice'), key: fc.constant(key), mode, replica, trouble })
@@ -92,6 +100,10 @@ const meetings = {
   'what was used, told while it is counted': fc.oneof(
     meeting([aStart(undefined, healthy, voice), joined, aReport], [aReport, aReport, anEnd, aCount, aReport, aCount]),
     meeting([aStart(undefined, healthy, voice), joined, aReport, anEnd, aCount], [aReport, aCount, aReport, aCount, aPass])),
+  'a recording while all is over': fc.oneof(
+    meeting([aStart(undefined, healthy, voice)], [aRecorder, aRecorder, anEnd, aWait(2500, 31_000), aRecorder]),
+    meeting([aStart(undefined, healthy, voice)], [aRecorder, aWait(31_000), aRecorder, egressFails, aRecorder, noRecording]),
+    meeting([aStart(undefined, healthy, voice), egressHangs, aRecorder], [anEnd, noRecording, aRecorder, aWait(16_000), aRecorder])),
   'two ends of one session': meeting([aStart()], [anEnd, dies.map((trouble): Actor => ({ do: 'end by an admin', which: 0, replica: 0, trouble })), aWait(11_000), aPass])
 }
 
@@ -278,6 +290,24 @@ export const faults: Record<string, Fault> = {
         Object.assign(sql.rows.get(id) ?? {}, { counted })
         return outcome
       }
+    }
+  },
+  'what an egress does is never asked for': {
+    at: 'a recording while all is over',
+    put: ({ world }) => {
+      world.egress.list = async () => []
+    }
+  },
+  'an egress that does not end with its room is left alone': {
+    at: 'a recording while all is over',
+    put: ({ world }) => {
+      world.egress.stop = async () => {}
+    }
+  },
+  'a recording that is deleted leaves its file': {
+    at: 'a recording while all is over',
+    put: ({ sql }) => {
+      sql.left.set = () => sql.left
     }
   },
   'the limit counts nothing that is starting': {

@@ -10,6 +10,7 @@ import type { Log } from '../../src/sessions/log.ts'
 import { jobMetadata, type Mode } from '../../src/sessions/modes.ts'
 import { createOutbox, type WebhookSender } from '../../src/sessions/outbox.ts'
 import { createReconciler } from '../../src/sessions/reconciler.ts'
+import { createRecordings } from '../../src/sessions/recordings.ts'
 import type { LiveKitEvent } from '../../src/sessions/rooms.ts'
 import { createSessions } from '../../src/sessions/sessions.ts'
 import type { Session } from '../../src/sessions/store.ts'
@@ -18,7 +19,7 @@ import { createTranscripts } from '../../src/sessions/transcripts.ts'
 import { createUsage } from '../../src/sessions/usage.ts'
 import type { ModeName } from '../../src/sessions/vocabulary.ts'
 import { createInvariants, usedUntil, type Start } from './invariants.ts'
-import { anEndpoint, createMemoryOutbox, createMemoryStore, createMemoryTranscripts, createMemoryUsage, createStatements, type Statements, type Travel } from './store.ts'
+import { anEndpoint, createMemoryOutbox, createMemoryRecordings, createMemoryStore, createMemoryTranscripts, createMemoryUsage, createStatements, type Statements, type Travel } from './store.ts'
 import { createWorld, type World } from './world.ts'
 
 export type Trouble =
@@ -37,9 +38,12 @@ export type Actor =
   | { do: 'start', user: string, mode: ModeName, key?: string } & On & Troubled
   | { do: 'end' | 'end by an admin' | 'status' | 'rejoin', which: number } & On & Troubled
   | { do: 'active', user: string } & On & Troubled
-  | { do: 'pass' | 'deliver' | 'transcripts are settled' | 'usage is counted' } & On & Troubled
+  | { do: 'pass' | 'deliver' | 'transcripts are settled' | 'usage is counted' | 'recordings are seen to' } & On & Troubled
   | { do: 'an agent writes', which: number, writer: 0 | 1, done: boolean } & On & Troubled
   | { do: 'an agent reports', which: number, writer: 0 | 1, seq: number } & On & Troubled
+  | { do: 'its recording is deleted', which: number } & On & Troubled
+  | { do: 'its egress fails', which: number }
+  | { do: 'egress comes' | 'egress goes' | 'egress hangs' }
   | { do: 'its transcript is deleted', which: number } & On & Troubled
   | { do: 'join' | 'leave' | 'agent dies', which: number }
   | { do: 'wait', ms: number }
@@ -212,13 +216,20 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     const lifecycle = createLifecycle({ store, livekit, clock, wake, agentTimeout: LIMITS.joinTimeout })
     const audit = createAudit({ store, clock })
     const usage = createUsage({ store: createMemoryUsage(sql, toDatabase), tokens: undefined, prices: undefined, audit, clock, log: silent, keepDays: 30 })
+    const egress = Object.fromEntries(Object.entries(world.egress).map(([name, call]) => [name, (arg: never) => toLiveKit(name, () => (call as (arg: never) => Promise<unknown>)(arg))])) as unknown as typeof world.egress
+    const files = {
+      link: async () => 'link',
+      remove: (file: string) => toReceiver('a file is deleted', () => { world.objects.delete(file) })
+    }
+    const recordings = createRecordings({ store: createMemoryRecordings(sql, toDatabase), sessions: store, egress, files, audit, clock, log: silent })
     const limits = { sessionsPerUser: LIMITS.sessionsPerUser, startsPerMinute: 0, departureTimeout: 60, reconcileInterval: LIMITS.interval }
     return {
       lifecycle,
+      recordings,
       transcripts: createTranscripts({ store: createMemoryTranscripts(sql, toDatabase), sessions: store, keys, audit, clock, log: silent }),
-      sessions: createSessions({ store, livekit, lifecycle, audit, agentArrival: createAgentArrival({ livekit, clock }), modes, clock, limits, transcripts: true, livekitUrl: 'ws://livekit' }),
+      sessions: createSessions({ store, livekit, lifecycle, audit, agentArrival: createAgentArrival({ livekit, clock }), modes, clock, limits, transcripts: true, recordingFile: (id) => `${id}.ogg`, livekitUrl: 'ws://livekit' }),
       usage,
-      history: createHistory({ store, lifecycle, usage, audit }),
+      history: createHistory({ store, lifecycle, recordings, usage, audit }),
       deliver: () => createOutbox({ store: createMemoryOutbox(sql, toDatabase), sender, clock, log: silent }).deliver(),
       reconcile: () => createReconciler({ store, livekit, lifecycle, modes, clock, log: silent, limits: { ...LIMITS, endOnAgentFailure: false }, revives: () => false, jobMetadata }).reconcile()
     }
@@ -233,7 +244,8 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     const to = alive[replica]!.up ? replica : 1 - replica as 0 | 1
     if (!alive[to]!.up) return
     const wake = () => { if (phase === 'any order' && woken++ < WOKEN_PASSES) run({ do: 'pass', replica: to }, `woken ${woken}`) }
-    await rulesOf(to, `webhook ${event.type}`, undefined, undefined, wake).lifecycle.apply(event).catch(() => {})
+    const rules = rulesOf(to, `webhook ${event.type}`, undefined, undefined, wake)
+    await (event.egress ? rules.recordings : rules.lifecycle).apply(event).catch(() => {})
   }
 
   const settle = (work: Promise<unknown>) => work.then(() => {}, (error: { statusCode?: number }) => {
@@ -250,7 +262,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
         const seconds = mode.agentWait > 0 ? mode.agentWait + 1 : 7
         const call = callOf(actor.user, seconds, false, who)
         const start = invariants.begins({ id: who, user: actor.user, key: actor.key, mode: actor.mode, replica: actor.replica, deadline: call.deadline })
-        return rulesOf(actor.replica, who, actor.trouble, start).sessions.start(call, actor.mode, actor.mode === 'voice' ? { agent_type: 'general', transcript: true } : { category: { id: 'c', name: 'C' }, transcript: true }, actor.key)
+        return rulesOf(actor.replica, who, actor.trouble, start).sessions.start(call, actor.mode, actor.mode === 'voice' ? { agent_type: 'general', transcript: true, recording: true } : { category: { id: 'c', name: 'C' }, transcript: true, recording: true }, actor.key)
           .then((started) => invariants.answered(start, started.session), (error) => invariants.refused(start, error))
       }
       case 'end':
@@ -291,6 +303,18 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
         const said = invariants.reports(row.id, report)
         return settle(rulesOf(actor.replica, who, actor.trouble).usage.report(row.id, { ...report, ...usedUntil(actor.seq) }).then(said))
       }
+      case 'recordings are seen to':
+        if (alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).recordings.settle())
+        return
+      case 'its recording is deleted': {
+        const row = rowOf(actor.which)
+        if (row && alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).recordings.remove(callOf(row.user_id), row.id).then(() => invariants.recordingDeleted(row.id)))
+        return
+      }
+      case 'its egress fails': return world.egressFails(rowOf(actor.which)?.room_name ?? '')
+      case 'egress comes': return world.setEgress(true)
+      case 'egress goes': return world.setEgress(false)
+      case 'egress hangs': return world.setEgress(true, false)
       case 'an agent writes': {
         const row = rowOf(actor.which)
         if (!row || !alive[actor.replica]!.up) return
@@ -346,12 +370,14 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
   const restsSince = time.now()
   revive()
   world.setWorker(true)
+  world.setEgress(true)
   // Second by second at first, or what LiveKit hides for 5 s would never be hidden.
   for (let n = 0; n < 32; n++) {
     time.advance(n < 24 ? 1100 : 15_100)
     world.tick()
     await rulesOf(n % 2 as 0 | 1, 'quiet').reconcile()
-    for (const event of world.mail.splice(0)) await rulesOf(0, 'quiet').lifecycle.apply(event)
+    await rulesOf(n % 2 as 0 | 1, 'quiet').recordings.settle()
+    for (const event of world.mail.splice(0)) if (!event.egress) await rulesOf(0, 'quiet').lifecycle.apply(event) // what an egress would tell is lost
     await rulesOf(n % 2 as 0 | 1, 'quiet').transcripts.settle()
     await rulesOf(n % 2 as 0 | 1, 'quiet').usage.settle()
     await rulesOf(n % 2 as 0 | 1, 'quiet').deliver()
@@ -360,6 +386,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
   }
   await rulesOf(0, 'quiet').reconcile()
   await rulesOf(0, 'quiet').transcripts.sweep()
+  await rulesOf(0, 'quiet').recordings.settle()
   await rulesOf(0, 'quiet').transcripts.settle()
   await rulesOf(0, 'quiet').usage.settle()
   await rulesOf(0, 'quiet').deliver()

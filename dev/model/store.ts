@@ -2,6 +2,7 @@
 // test/plugins/store-contract.test.ts puts the same statements to both.
 import type { Delivery, Endpoint, OutboxStore, Outcome } from '../../src/sessions/outbox.ts'
 import type { Change, EndKey, Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
+import type { LeftFile, RecordingStore } from '../../src/sessions/recordings.ts'
 import type { SealedLine, TranscriptStore } from '../../src/sessions/transcripts.ts'
 import type { Counters, Day, UsageReport, UsageStore } from '../../src/sessions/usage.ts'
 import { messageTypes, type MessageType } from '../../src/sessions/vocabulary.ts'
@@ -40,13 +41,23 @@ export function createStatements () {
   const reports = new Map<string, Map<string, UsageReport>>()
   const countedOf = new Map<string, Counters & { sessions: number }>()
   const days = new Map<string, Day>()
+  /** Files that are to be deleted, and when. */
+  const left = new Map<string, LeftFile & { check_at: number }>()
   let count = 0
 
   const failed = (row: Row) => row.end_reason === 'start_failed'
   const sorted = (keep: (row: Row) => boolean) => [...rows.values()].filter(keep).sort(byNewest)
   /** A copy: what a statement returned does not change any more. */
   const out = (row: Row | undefined) => row && { ...row }
-  const set = (row: Row, change: Partial<Row>) => out(Object.assign(row, change, { version: row.version + 1 }))!
+  const set = (row: Row, change: Partial<Row>) => {
+    if (change.recording === 'deleted' && row.recording !== 'deleted') leave(row)
+    return out(Object.assign(row, change, { version: row.version + 1 }))!
+  }
+
+  /** The triggers of the table. */
+  function leave ({ recording_file: file, room_name: roomName }: Row) {
+    if (file && !left.has(file)) left.set(file, { file, room_name: roomName, attempts: 0, check_at: -Infinity })
+  }
 
   function note (event: SessionEvent): StoredEvent | undefined {
     if (event.livekit_id && events.some((known) => known.livekit_id === event.livekit_id)) return undefined
@@ -59,7 +70,7 @@ export function createStatements () {
   function tell (row: Row, lines: Array<Pick<StoredEvent, 'type' | 'at'> & { message: string } | undefined>) {
     if (row.room_sid === null) return
     for (const line of lines) {
-      if (!line || (row.state === 'ended' && line.type !== 'session.ended' && line.type !== 'transcript.ready')) continue
+      if (!line || (row.state === 'ended' && !['session.ended', 'transcript.ready', 'recording.ready'].includes(line.type))) continue
       for (const endpoint of endpoints) {
         if (!endpoint.enabled || !(endpoint.events as string[]).includes(line.type)) continue
         messages.push({
@@ -111,6 +122,7 @@ export function createStatements () {
     endpoints,
     messages,
     said,
+    left,
     staysOf,
     note,
     tell,
@@ -145,6 +157,10 @@ export function createStatements () {
         ended_at: null,
         finished_at: null,
         revived_at: null,
+        recording_egress: null,
+        recording_asks: 0,
+        recording_started_at: null,
+        recording_ended_at: null,
         watch_until: null,
         check_no: 0,
         version: 0
@@ -182,7 +198,7 @@ export function createStatements () {
       if (!row || row.check_no !== checkNo || row.state !== 'starting') return undefined
       const data = { mode: row.mode, agent_type: row.agent_type, counselor_category: row.category_name }
       const line = note({ session_id: id, user_id: row.user_id, at: live.now, type: 'session.started', actor: live.actor, data: Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null)) })
-      const changed = set(row, { state: 'live', room_sid: live.room_sid, expires_at: live.expires_at, next_check_at: time(row.next_check_at) < live.next_check_at.getTime() ? row.next_check_at : live.next_check_at, lease: -Infinity })
+      const changed = set(row, { state: 'live', room_sid: live.room_sid, expires_at: live.expires_at, next_check_at: time(row.next_check_at) < live.next_check_at.getTime() ? row.next_check_at : live.next_check_at, lease: -Infinity, recording_check_at: row.recording === 'pending' ? live.now : null })
       statements.tell(row, [told(line), row.agent_state === 'joined' ? { type: 'agent.joined', at: row.agent_joined_at!, message: `evt_${line!.id}a` } : undefined])
       return changed
     },
@@ -255,6 +271,7 @@ export function createStatements () {
 
     prune (before: Date, limit: number) {
       const old = [...rows.values()].filter((row) => row.ended_at && row.ended_at < before).slice(0, limit)
+      for (const row of old) if (row.recording !== 'deleted') leave(row)
       for (const { id } of old) for (const table of [rows, stays, said, writers, reports, countedOf]) table.delete(id)
       const forgotten = events.filter((event) => event.at < before).slice(0, limit)
       for (const event of forgotten) events.splice(events.indexOf(event), 1)
@@ -297,6 +314,14 @@ export function createStatements () {
       writers.set(sessionId, mine.set(writer, done || (mine.get(writer) ?? false)))
       return 'written' as const
     },
+
+    dueRecordings (now: Date, leaseUntil: Date, limit: number) {
+      const due = [...rows.values()].filter((row) => time(row.recording_check_at) <= now.getTime()).sort((a, b) => time(a.recording_check_at) - time(b.recording_check_at))
+      return due.slice(0, limit).map((row) => set(row, { recording_check_at: leaseUntil }))
+    },
+
+    dueLeft: (now: Date, leaseUntil: Date, limit: number) => [...left.values()].filter((file) => file.check_at <= now.getTime()).slice(0, limit)
+      .map((file) => ({ ...Object.assign(file, { check_at: leaseUntil.getTime(), attempts: file.attempts + 1 }) })),
 
     isWhole (row: Row, endedUntil: Date) {
       const done = [...writers.get(row.id)?.values() ?? []]
@@ -440,6 +465,16 @@ export function createMemoryUsage (sql: Statements, travel: Travel = direct): Us
       for (const [key] of old) sql.days.delete(key)
       return old.length
     })
+  }
+}
+
+/** Recordings over the same statements. */
+export function createMemoryRecordings (sql: Statements, travel: Travel = direct): RecordingStore {
+  return {
+    due: (now, leaseUntil, limit) => travel('due recordings', () => sql.dueRecordings(now, leaseUntil, limit)),
+    leftDue: (now, leaseUntil, limit) => travel('due files', () => sql.dueLeft(now, leaseUntil, limit)),
+    putOff: (file, until) => travel('put a file off', () => { const one = sql.left.get(file); if (one) one.check_at = until.getTime() }),
+    forget: (file) => travel('forget a file', () => { sql.left.delete(file) })
   }
 }
 

@@ -1,6 +1,7 @@
 // LiveKit in memory, for models of a session's life: rooms, participants, agents and webhooks on the model's clock.
 import type { Clock } from '../../src/sessions/clock.ts'
-import type { LiveKitEvent, Participant, Rooms } from '../../src/sessions/rooms.ts'
+import type { Egress } from '../../src/sessions/recordings.ts'
+import type { EgressReport, LiveKitEvent, Participant, Rooms } from '../../src/sessions/rooms.ts'
 import type { Travel } from './store.ts'
 
 interface Room { sid: string, createdAt: number, emptyTimeout: number, departureTimeout: number, leftAt: number | undefined, hiddenUntil: number, participants: Map<string, Participant>, dispatches: Array<{ id: string, agents: string[] }> }
@@ -31,9 +32,27 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
   const closed = new Set<Room>()
   /** Webhooks that LiveKit has sent and nobody has received yet. */
   const mail: LiveKitEvent[] = []
+  /** Each egress there was, and the objects that they have written. */
+  const recorders: EgressReport[] = []
+  const objects = new Set<string>()
+  let isRecording = true
+  let endsWithRoom = true
   let worker = true
   let workedAlways = true
   let count = 0
+
+  function tellOf (type: string, report: EgressReport) {
+    const event = { id: `EV_${++count}`, type, roomName: '', roomSid: '', egress: { ...report }, at: new Date(clock.now()) }
+    mail.push(event)
+    onMail(event)
+  }
+
+  function finish (report: EgressReport, status: 'complete' | 'failed') {
+    if (report.status !== 'running') return
+    Object.assign(report, { status, endedAt: new Date(clock.now()), error: status === 'failed' ? 'it broke' : '' })
+    if (status === 'complete') objects.add(report.file)
+    tellOf('egress_ended', report)
+  }
 
   function tell (type: string, name: string, room: Room, participant?: LiveKitEvent['participant']) {
     const event = { id: `EV_${++count}`, type, roomName: name, roomSid: room.sid, participant, at: new Date(clock.now()) }
@@ -60,6 +79,7 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
     rooms.delete(name)
     closed.add(room)
     tell('room_finished', name, room)
+    if (endsWithRoom) for (const report of recorders) if (report.roomName === name) finish(report, 'complete')
   }
 
   const of = (kind: string) => (room: Room) => [...room.participants.values()].filter((participant) => participant.kind === kind)
@@ -119,9 +139,30 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
     joinToken: ({ ttl }) => ({ token: 'token', expiresAt: new Date(clock.now() + ttl * 1000) })
   }
 
+  const egress: Egress = {
+    start: ({ roomName, file }) => travel('StartEgress', () => {
+      if (!isRecording || !rooms.has(roomName)) throw Object.assign(new Error('no egress took it'), { code: 'LIVEKIT_FAILED', outcome: 'unknown' })
+      const report: EgressReport = { id: `EG_${++count}`, roomName, file, status: 'running', startedAt: new Date(clock.now()), endedAt: null, error: '' }
+      recorders.push(report)
+      tellOf('egress_started', report)
+      return { ...report, status: 'starting' as const, startedAt: null }
+    }),
+    list: (roomName) => travel('ListEgress', () => recorders.filter((report) => report.roomName === roomName).map((report) => ({ ...report }))),
+    stop: (id) => travel('StopEgress', () => { for (const report of recorders) if (report.id === id) finish(report, 'complete') })
+  }
+
   return {
     rooms,
     mail,
+    egress,
+    recorders,
+    objects,
+    /** Whether an egress is there to take what is asked for, and whether those at work end when their room does. */
+    setEgress (there: boolean, ends = true) {
+      isRecording = there
+      endsWithRoom = ends
+    },
+    egressFails (name: string) { for (const report of recorders) if (report.roomName === name) finish(report, 'failed') },
     users,
     agents,
     livekit,
@@ -157,7 +198,10 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
       if (agent) go(name, room, agent, false)
     },
     /** Crashes: every room is gone, and nobody is told. */
-    restart () { rooms.clear() },
+    restart () {
+      rooms.clear()
+      for (const report of recorders) if (report.status === 'running') Object.assign(report, { status: 'failed', endedAt: new Date(clock.now()), error: 'LiveKit went' })
+    },
     /** What LiveKit does by itself when time has passed. */
     tick () {
       for (const [name, room] of [...rooms]) {

@@ -7,6 +7,7 @@ import { startEmbeddedPostgres } from './embedded/server.ts'
 import { migrate } from './migrate.ts'
 import { createPrivacyStore } from './privacy-store.ts'
 import { openDatabase } from './query.ts'
+import { createRecordingStore } from './recording-store.ts'
 import { createSessionStore } from './session-store.ts'
 import { createTranscriptStore } from './transcript-store.ts'
 import { createUsageStore } from './usage-store.ts'
@@ -17,6 +18,7 @@ declare module 'fastify' {
     sessionStore: ReturnType<typeof createSessionStore>
     categoryStore: ReturnType<typeof createCategoryStore>
     privacyStore: ReturnType<typeof createPrivacyStore>
+    recordingStore: ReturnType<typeof createRecordingStore>
     transcriptStore: ReturnType<typeof createTranscriptStore>
     usageStore: ReturnType<typeof createUsageStore>
     webhookStore: ReturnType<typeof createWebhookStore>
@@ -45,6 +47,7 @@ export default fp(async (app) => {
   app.decorate('sessionStore', createSessionStore(database))
   app.decorate('categoryStore', createCategoryStore(database))
   app.decorate('privacyStore', createPrivacyStore(database))
+  app.decorate('recordingStore', createRecordingStore(database))
   app.decorate('transcriptStore', createTranscriptStore(database))
   app.decorate('usageStore', createUsageStore(database))
   app.decorate('webhookStore', createWebhookStore(database))

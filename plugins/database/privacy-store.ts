@@ -56,6 +56,7 @@ export function createPrivacyStore ({ query }: Database): PrivacyStore {
     // What was said goes at once, and nothing more is taken (two statements, as transcript-store.ts says).
     async eraseSome (userId, before, limit) {
       await query('update sessions set transcript = \'deleted\' where user_id = $1 and created_at <= $2 and transcript in (\'writing\', \'ready\')', [userId, before])
+      await query('update sessions set recording = \'deleted\', recording_check_at = null where user_id = $1 and created_at <= $2 and recording <> \'deleted\'', [userId, before])
       const said = await count(`
         with said as (
           delete from transcript_lines where id in (
@@ -105,6 +106,7 @@ export function createPrivacyStore ({ query }: Database): PrivacyStore {
       delete from erasures where user_id = $1 and before = $2
          and not exists (select 1 from sessions where user_id = $1 and created_at <= $2)
          and not exists (select 1 from webhook_deliveries where user_id = $1 and at <= $2)
+         and not exists (select 1 from recordings_left where user_id = $1 and created_at <= $2)
       returning 1`, [userId, before])).length > 0
   }
 }

@@ -13,15 +13,15 @@ const lines = 'select id, id::text as message, at, type from noted'
 /**
  * The outbox, in the statement of the change itself: for each line of the history that the app's backend is told of, a message to every endpoint
  * that wants it. A session is told of from its start on (it has a room) and up to its end, so what a receiver sees is always
- * session.started, the agents, session.ended, transcript.ready; an agent that came before the start was through is told of right after it.
+ * session.started, the agents, session.ended, what became ready; an agent that came before the start was through is told of right after it.
  * With no endpoint this is a look at an empty table.
  */
 export const addMessages = (session: string, told = lines) => `
   sent as (
     insert into webhook_deliveries (endpoint_id, message_id, session_id, user_id, type, at, session, give_up_at)
-    select e.id, 'evt_' || l.message, s.id, s.user_id, l.type, l.at, to_jsonb(s) - '{idempotency_key,request_id,ended_by,traceparent}'::text[], l.at + interval '1 day'
+    select e.id, 'evt_' || l.message, s.id, s.user_id, l.type, l.at, to_jsonb(s) - '{idempotency_key,request_id,ended_by,traceparent,recording_file,recording_egress}'::text[], l.at + interval '1 day'
       from webhook_endpoints e join (${told}) l on l.type = any(e.events) cross join ${session} s
-     where e.enabled and s.room_sid is not null and (s.state <> 'ended' or l.type in ('session.ended', 'transcript.ready'))
+     where e.enabled and s.room_sid is not null and (s.state <> 'ended' or l.type in ('session.ended', 'transcript.ready', 'recording.ready'))
      order by l.id, l.message)`
 
 const endEvent = `${addEvent('noted', 'ended', 'session.ended', 'ended_by', 'jsonb_build_object(\'reason\', end_reason)', 'ended_at')},
@@ -94,19 +94,19 @@ export function createSessionStore ({ query }: Database): SessionStore {
     // lowest that is still free: exact under any race, one round trip, whatever the limit is (D4). None lands when all were taken meanwhile.
     // The starts of the last minute are those that were on record when the statement began: those of one user go in turn here.
     claim: (session, limits, deadline) => inTurn(session.user_id, () => one(`
-      insert into sessions (id, mode, room_name, user_id, agent_type, category_id, category_name, idempotency_key, request_id, traceparent, transcript, summary,
+      insert into sessions (id, mode, room_name, user_id, agent_type, category_id, category_name, idempotency_key, request_id, traceparent, transcript, summary, recording, recording_file, recording_check_at,
         agent_state, agent_dispatches, episode_dispatches, agent_dispatched_at, created_at, expires_at, next_check_at, lease_until, state, slot)
-      select $1, $2, $3, $4, $5, $6::uuid, $7, $8, $16, $18, $19, $20, $9, $10, $10, case when $10 > 0 then $11::timestamptz end, $11, $12, $13, $17, 'starting', s
+      select $1, $2, $3, $4, $5, $6::uuid, $7, $8, $16, $18, $19, $20, $21, $22, $23, $9, $10, $10, case when $10 > 0 then $11::timestamptz end, $11, $12, $13, $17, 'starting', s
         from (
           select s from generate_series(1, least($14::int, (select count(*)::int from sessions where user_id = $4 and ended_at is null) + ${OFFERED})) s
            where not exists (select 1 from sessions where user_id = $4 and slot = s and ended_at is null) order by s) free
        where ($15::int = 0 or (select count(*) from sessions where user_id = $4 and created_at > $11::timestamptz - interval '1 minute' and end_reason is distinct from 'start_failed') < $15)
-       ${limits.connectedMs === undefined ? '' : `and ${connectedThisMonth('$4', '$11')} < $21`}
+       ${limits.connectedMs === undefined ? '' : `and ${connectedThisMonth('$4', '$11')} < $24`}
        order by s
       on conflict do nothing
       returning *`,
     [session.id, session.mode, session.room_name, session.user_id, session.agent_type, session.category_id, session.category_name, session.idempotency_key,
-      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id, session.lease_until, session.traceparent, session.transcript, session.summary,
+      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id, session.lease_until, session.traceparent, session.transcript, session.summary, session.recording, session.recording_file, session.recording_check_at,
       ...(limits.connectedMs === undefined ? [] : [limits.connectedMs])], deadline)),
 
     byKey: (userId, key, deadline) => one('select * from sessions where user_id = $1 and idempotency_key = $2 and end_reason is distinct from \'start_failed\'', [userId, key], deadline),
@@ -134,7 +134,7 @@ export function createSessionStore ({ query }: Database): SessionStore {
 
     goLive: (id, checkNo, live, deadline) => one(`
       with live as (
-        update sessions set state = 'live', room_sid = $3, expires_at = $4, next_check_at = least(next_check_at, $5), lease_until = '-infinity'
+        update sessions set state = 'live', room_sid = $3, expires_at = $4, next_check_at = least(next_check_at, $5), lease_until = '-infinity', recording_check_at = case when recording = 'pending' then $7::timestamptz end
          where id = $1 and check_no = $2 and state = 'starting' returning *),
       ${addEvent('noted', 'live', 'session.started', '$6', 'jsonb_strip_nulls(jsonb_build_object(\'mode\', mode, \'agent_type\', agent_type, \'counselor_category\', category_name))', '$7::timestamptz')},
       ${addMessages('live', `${lines} union all select n.id, n.id || 'a', agent_joined_at, 'agent.joined' from noted n, live where agent_state = 'joined'`)}

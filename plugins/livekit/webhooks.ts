@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import createError from '@fastify/error'
 import { TokenVerifier, WebhookEvent } from 'livekit-server-sdk'
 import type { LiveKitEvent } from '../../src/sessions/rooms.ts'
+import { toReport } from './egress.ts'
 import { toParticipant, wentWithRoom } from './participants.ts'
 
 /** No signature, a wrong one, one of another key, or one over other bytes. */
@@ -42,6 +43,7 @@ export function createWebhookReader (apiKey: string, apiSecret: string) {
       roomName: event.room?.name ?? '',
       roomSid: event.room?.sid ?? '',
       participant: event.participant && { ...toParticipant(event.participant), wentWithRoom: wentWithRoom(event.participant) },
+      egress: event.egressInfo && toReport(event.egressInfo),
       at: new Date(Number(event.createdAt) * 1000)
     }
   }

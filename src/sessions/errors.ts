@@ -82,6 +82,11 @@ export const DeliveryNotDead = sessionError('DELIVERY_NOT_DEAD', 'This delivery 
 
 /** A transcript was asked for where none are kept (TRANSCRIPTS). */
 export const TranscriptsOff = sessionError('TRANSCRIPTS_OFF', 'Transcripts are not kept here. Start without one.', 422)
+/** A recording was asked for where none are made (RECORDINGS). */
+export const RecordingsOff = sessionError('RECORDINGS_OFF', 'Sessions are not recorded here. Start without a recording.', 422)
+/** None was asked for. */
+export const RecordingNotFound = sessionError('RECORDING_NOT_FOUND', 'This session has no recording', 404)
+
 /** None was asked for, or it was deleted. */
 export const TranscriptNotFound = sessionError('TRANSCRIPT_NOT_FOUND', 'This session has no transcript', 404)
 /** Its key is not in TRANSCRIPT_KEYS any more, or what is stored is not what was written; the cause says which. */

@@ -5,18 +5,19 @@ import { cursorOf, readCursor } from './cursor.ts'
 import { BadCursor, SessionNotFound } from './errors.ts'
 import { endBy, type Lifecycle } from './lifecycle.ts'
 import { toRecord } from './record.ts'
+import type { Recordings } from './recordings.ts'
 import type { Session, SessionStore } from './store.ts'
 import type { Usage } from './usage.ts'
 import type { ModeName, State } from './vocabulary.ts'
 
 export interface HistoryQuery { limit?: string, cursor?: string, mode?: ModeName, state?: State, from?: string, to?: string, user_id?: string }
 
-export interface HistoryDependencies { store: SessionStore, lifecycle: Lifecycle, usage: Pick<Usage, 'of'>, audit: Audit }
+export interface HistoryDependencies { store: SessionStore, lifecycle: Lifecycle, recordings: Pick<Recordings, 'linkTo'>, usage: Pick<Usage, 'of'>, audit: Audit }
 
 /** Events on a page. */
 const EVENTS = 1000
 
-export function createHistory ({ store, lifecycle, usage, audit }: HistoryDependencies) {
+export function createHistory ({ store, lifecycle, recordings, usage, audit }: HistoryDependencies) {
   /** One's own session by its id, or anybody's for an administrator; every refusal is on record. */
   async function find (call: Call, id: string, operation: 'getSession' | 'endSession' | 'streamSessionEvents'): Promise<Session> {
     const session = await store.byId(id, call.deadline)
@@ -50,16 +51,20 @@ export function createHistory ({ store, lifecycle, usage, audit }: HistoryDepend
     },
 
     /**
-     * A session, what it used, and a page of its events, oldest first: the latest ones, or those before `cursor`.
+     * A session, what it used, and a page of its events, oldest first: the latest ones, or those before `cursor`. The link to its
+     * recording is for its user alone, not for administrators.
      * @throws BadCursor
      */
     async get (call: Call, id: string, cursor?: string) {
       const session = await find(call, id, 'getSession')
-      if (session.user_id !== call.user.id) await audit.read(call, session, { operation: 'getSession' })
+      const isMine = session.user_id === call.user.id
+      if (!isMine) await audit.read(call, session, { operation: 'getSession' })
       const before = cursor ? readCursor(cursor) : undefined
       const [events, used] = await Promise.all([store.eventsOf(id, { before, limit: EVENTS + 1 }, call.deadline), usage.of(session, call.deadline)])
       const page = events.slice(-EVENTS)
-      return { ...toRecord(session), usage: used, events: page, events_cursor: events.length > EVENTS ? cursorOf(page[0]!.id) : null }
+      const record = toRecord(session)
+      if (record.recording && isMine) record.recording.url = await recordings.linkTo(session)
+      return { ...record, usage: used, events: page, events_cursor: events.length > EVENTS ? cursorOf(page[0]!.id) : null }
     },
 
     /** Ends one's own session by id, or as an administrator anybody's. */

@@ -27,9 +27,11 @@ export interface SessionMetrics {
   pass: (result: PassResult) => void
   /** Another agent was sent for; not `done` when LiveKit failed. */
   dispatched: (session: Session, done: boolean) => void
+  /** A recording has come to another state. */
+  recorded: (session: Session) => void
   /** No agent came, however often one was sent for. */
   gaveUp: (session: Session, at: Date) => void
 }
 
 /** For tests and rules that nobody watches. */
-export const noMetrics: SessionMetrics = { answered () {}, started () {}, ended () {}, reported () {}, pass () {}, dispatched () {}, gaveUp () {} }
+export const noMetrics: SessionMetrics = { answered () {}, started () {}, ended () {}, reported () {}, pass () {}, dispatched () {}, recorded () {}, gaveUp () {} }

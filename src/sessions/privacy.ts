@@ -7,6 +7,7 @@ import { TranscriptUnreadable } from './errors.ts'
 import { endBy, type Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { toRecord } from './record.ts'
+import type { Recordings } from './recordings.ts'
 import type { Session, SessionEvent } from './store.ts'
 import type { Transcripts } from './transcripts.ts'
 
@@ -31,11 +32,11 @@ export interface PrivacyStore {
   finish: (userId: string, before: Date) => Promise<boolean>
 }
 
-export interface PrivacyDependencies { store: PrivacyStore, lifecycle: Pick<Lifecycle, 'close'>, transcripts: Pick<Transcripts, 'wholeOf'>, audit: Audit, clock: Clock, log: Log }
+export interface PrivacyDependencies { store: PrivacyStore, lifecycle: Pick<Lifecycle, 'close'>, transcripts: Pick<Transcripts, 'wholeOf'>, recordings: Pick<Recordings, 'linkTo'>, audit: Audit, clock: Clock, log: Log }
 
 const BATCH = 500
 
-export function createPrivacy ({ store, lifecycle, transcripts, audit, clock, log }: PrivacyDependencies) {
+export function createPrivacy ({ store, lifecycle, transcripts, recordings, audit, clock, log }: PrivacyDependencies) {
   /** @throws AdminOnly when it is about somebody else; that is on record */
   async function mayFor (call: Call, userId: string, operation: string): Promise<void> {
     if (call.user.id !== userId) await audit.onlyAdmin(call, operation)
@@ -68,6 +69,14 @@ export function createPrivacy ({ store, lifecycle, transcripts, audit, clock, lo
     }
   }
 
+  /** Where the recordings can be had, for some minutes from when each is read. */
+  async function * recorded (userId: string) {
+    for await (const session of all(store.sessionsOf, userId) as AsyncIterable<Session>) {
+      const url = await recordings.linkTo(session)
+      if (url) yield { session_id: session.id, url }
+    }
+  }
+
   return {
     /**
      * Everything that is stored of a user, kind by kind, read as it is taken.
@@ -82,12 +91,13 @@ export function createPrivacy ({ store, lifecycle, transcripts, audit, clock, lo
         acts: all(store.actsOf, userId),
         messages: all(store.messagesOf, userId),
         usage: all(store.usageOf, userId, ({ id: _id, ...day }) => day),
-        transcripts: said(userId)
+        transcripts: said(userId),
+        recordings: recorded(userId)
       }
     },
 
     /**
-     * Ends what is live of a user, and deletes what was until now, what was said first of all. What cannot go yet goes with a later `sweep`: sessions whose room could
+     * Ends what is live of a user, and deletes what was until now, what was said first of all. What cannot go yet goes with a later `sweep`: files of recordings, sessions whose room could
      * come back, and those of which a message is on its way.
      * @returns whether all of it is gone
      * @throws AdminOnly, and what the end of a session throws

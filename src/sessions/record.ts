@@ -14,8 +14,16 @@ export function toRecord (session: Session) {
     end_reason: session.end_reason,
     agent: { state: session.agent_state, dispatches: session.agent_dispatches, joined_at: session.agent_joined_at },
     transcript: session.transcript ?? null, // a message of before there were any has none
+    recording: recordingOf(session),
     created_at: session.created_at,
     ended_at: session.ended_at,
     expires_at: session.expires_at
   }
+}
+
+/** The recording without its link, which is for its owner alone (`recordings.ts`). Times of a message that was stored are strings. */
+function recordingOf ({ recording, recording_started_at: from, recording_ended_at: until }: Session) {
+  if (!recording) return null
+  const duration = from && until ? (new Date(until).getTime() - new Date(from).getTime()) / 1000 : null
+  return { state: recording, started_at: from, ended_at: until, duration, url: null as string | null }
 }

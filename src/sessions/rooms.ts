@@ -39,6 +39,19 @@ export interface Dispatch {
   agents: string[]
 }
 
+/** An egress as LiveKit lists it, or as a webhook tells of it. */
+export interface EgressReport {
+  id: string
+  roomName: string
+  /** The object that it was asked to write. */
+  file: string
+  status: 'starting' | 'running' | 'complete' | 'failed'
+  startedAt: Date | null
+  endedAt: Date | null
+  /** Why it failed. */
+  error: string
+}
+
 /** A verified webhook, as far as the service understands it. Fields that its event does not have are empty. */
 export interface LiveKitEvent {
   id: string
@@ -46,6 +59,7 @@ export interface LiveKitEvent {
   roomName: string
   roomSid: string
   participant?: Participant & { wentWithRoom: boolean }
+  egress?: EgressReport
   at: Date
 }
 

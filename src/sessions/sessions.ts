@@ -5,7 +5,7 @@ import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Category } from './categories.ts'
 import type { Clock } from './clock.ts'
-import { AgentDidNotCome, EndedWhileStarting, KeyReused, MonthlyLimitReached, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, TranscriptsOff, withDetails } from './errors.ts'
+import { AgentDidNotCome, EndedWhileStarting, KeyReused, MonthlyLimitReached, RecordingsOff, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, TranscriptsOff, withDetails } from './errors.ts'
 import { endBy, type Lifecycle } from './lifecycle.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { jobMetadata as plainMetadata, roomLimits, type Mode } from './modes.ts'
@@ -31,12 +31,14 @@ export interface SessionsDependencies {
   jobMetadata?: (session: Session, dispatch: number) => Promise<string> | string
   /** Whether a start may ask for a transcript. */
   transcripts?: boolean
+  /** Which object holds the recording of a session; undefined where none are made. */
+  recordingFile?: (sessionId: string, mode: ModeName) => string
   /** The address that clients are given. */
   livekitUrl: string
 }
 
 /** What is asked of a start, by mode. */
-export interface StartRequest { agent_type?: AgentType, category?: Pick<Category, 'id' | 'name'>, transcript?: boolean, /** Of the transcript, at its end. */ summary?: boolean }
+export interface StartRequest { agent_type?: AgentType, category?: Pick<Category, 'id' | 'name'>, transcript?: boolean, /** Of the transcript, at its end. */ summary?: boolean, recording?: boolean }
 
 /** How far the clocks of two replicas may be apart, ms: what the reconciler waits beyond the time that a start may take. */
 const CLOCK_SKEW = 5000
@@ -47,14 +49,14 @@ const LAST_SECOND = 1000
 /** What CreateRoom leaves of a request's time, for the undo, ms. */
 const UNDO_TIME = 500
 
-export function createSessions ({ store, livekit, lifecycle, audit, agentArrival, modes, clock, limits, livekitUrl, jobMetadata = plainMetadata, transcripts = false, metrics = noMetrics, tracing = noTracing }: SessionsDependencies) {
+export function createSessions ({ store, livekit, lifecycle, audit, agentArrival, modes, clock, limits, livekitUrl, jobMetadata = plainMetadata, transcripts = false, recordingFile, metrics = noMetrics, tracing = noTracing }: SessionsDependencies) {
   const later = (ms: number) => new Date(clock.now() + ms)
   const connectedMs = limits.minutesPerMonth === undefined ? undefined : limits.minutesPerMonth * 60_000
 
   return {
     /**
      * Starts a session: one insert, one RPC, one update, one signature. With an Idempotency-Key, the same start again gives the same room (D3).
-     * @throws TranscriptsOff, TooManySessions, TooManyStarts, MonthlyLimitReached, KeyReused, StartInProgress, StartedSessionEnded, and what the store and LiveKit throw
+     * @throws TranscriptsOff, RecordingsOff, TooManySessions, TooManyStarts, MonthlyLimitReached, KeyReused, StartInProgress, StartedSessionEnded, and what the store and LiveKit throw
      */
     async start (call: Call, modeName: ModeName, request: StartRequest, idempotencyKey?: string) {
       try {
@@ -121,8 +123,10 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
   async function begin (call: Call, modeName: ModeName, request: StartRequest, idempotencyKey?: string) {
     const mode = modes[modeName]
     if (request.transcript && !transcripts) throw new TranscriptsOff()
+    if (request.recording && !recordingFile) throw new RecordingsOff()
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const id = randomUUID()
+      const lease = leaseOf(call)
       const claimed = await store.claim({
         id,
         mode: mode.name,
@@ -136,11 +140,14 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
         traceparent: tracing.traceparent() ?? null,
         transcript: request.transcript ? 'writing' : null,
         summary: request.summary ?? false,
+        recording: request.recording ? 'pending' : null,
+        recording_file: request.recording ? recordingFile!(id, mode.name) : null,
+        recording_check_at: request.recording ? lease.next_check_at : null,
         agent_state: mode.agentName ? 'dispatched' : 'none',
         agent_dispatches: mode.agentName ? 1 : 0,
         created_at: later(0),
         expires_at: later(mode.maxDuration * 1000),
-        ...leaseOf(call)
+        ...lease
       }, { slots: limits.sessionsPerUser, startsPerMinute: limits.startsPerMinute, connectedMs }, call.deadline).catch(async (error) => {
         // It may have landed all the same: then it holds a slot for nobody.
         await lifecycle.abandon({ id, check_no: 0, expires_at: later(0) }, false, call.deadline).catch(() => {})
@@ -223,7 +230,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
   }
 
   async function replay (call: Call, mode: Mode, session: Session, request: StartRequest) {
-    if (session.mode !== mode.name || session.agent_type !== (request.agent_type ?? null) || session.category_id !== (request.category?.id ?? null) || (session.transcript !== null) !== (request.transcript ?? false) || session.summary !== (request.summary ?? false)) throw new KeyReused()
+    if (session.mode !== mode.name || session.agent_type !== (request.agent_type ?? null) || session.category_id !== (request.category?.id ?? null) || (session.transcript !== null) !== (request.transcript ?? false) || session.summary !== (request.summary ?? false) || (session.recording !== null) !== (request.recording ?? false)) throw new KeyReused()
     switch (session.state) {
       case 'live':
         if (!await participantsOf(call, session)) throw new StartedSessionEnded()

@@ -1,5 +1,5 @@
 // What the rules need from the database: the record of a session and the few ways it may change.
-import type { AgentState, AgentType, EndReason, EventType, ModeName, State, TranscriptState } from './vocabulary.ts'
+import type { AgentState, AgentType, EndReason, EventType, ModeName, RecordingState, State, TranscriptState } from './vocabulary.ts'
 
 /** One user's room from start to end, as it stands in the table `sessions`. */
 export interface Session {
@@ -26,6 +26,17 @@ export interface Session {
   summary: boolean
   /** What it used is in the usage of its day, as it stands now. */
   counted: boolean
+  /** Null when none was asked for. */
+  recording: RecordingState | null
+  /** The object that holds it, and the egress that makes it, once that is known. */
+  recording_file: string | null
+  recording_egress: string | null
+  /** How often LiveKit was asked to record. */
+  recording_asks: number
+  recording_started_at: Date | null
+  recording_ended_at: Date | null
+  /** When the recording is seen to next; null when there is nothing to see to. */
+  recording_check_at: Date | null
   agent_state: AgentState
   agent_dispatches: number
   episode_dispatches: number
@@ -46,7 +57,7 @@ export interface Session {
   check_no: number
 }
 
-export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'traceparent' | 'transcript' | 'summary' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'> & {
+export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'traceparent' | 'transcript' | 'summary' | 'recording' | 'recording_file' | 'recording_check_at' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'> & {
   /** Until when its starter may be at work. */
   lease_until: Date
 }

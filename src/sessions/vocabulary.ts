@@ -19,11 +19,11 @@ export const agentStates = ['none', 'dispatched', 'joined', 'left', 'failed'] as
 export type AgentState = typeof agentStates[number]
 
 /** Lines of the history and audit trail. */
-export const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'admin.read', 'category.created', 'category.changed', 'endpoint.created', 'endpoint.changed', 'endpoint.deleted', 'endpoint.secret_rotated', 'delivery.retried', 'transcript.ready', 'transcript.deleted', 'user.erased'] as const
+export const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'admin.read', 'category.created', 'category.changed', 'endpoint.created', 'endpoint.changed', 'endpoint.deleted', 'endpoint.secret_rotated', 'delivery.retried', 'transcript.ready', 'transcript.deleted', 'recording.started', 'recording.ready', 'recording.failed', 'recording.deleted', 'user.erased'] as const
 export type EventType = typeof eventTypes[number]
 
 /** What the app's backend can be told of by outgoing webhooks. */
-export const messageTypes = ['session.started', 'session.ended', 'agent.joined', 'agent.failed', 'transcript.ready'] as const
+export const messageTypes = ['session.started', 'session.ended', 'agent.joined', 'agent.failed', 'transcript.ready', 'recording.ready'] as const
 export type MessageType = typeof messageTypes[number]
 
 /** Where a message to an endpoint is: still to be delivered, answered 2xx, or given up. */
@@ -33,6 +33,10 @@ export type DeliveryState = typeof deliveryStates[number]
 /** Where a transcript that was asked for is: written while the call goes on, whole, or deleted by its owner. */
 export const transcriptStates = ['writing', 'ready', 'deleted'] as const
 export type TranscriptState = typeof transcriptStates[number]
+
+/** Where a recording that was asked for is: not begun, under way, whole, given up (the call went on), or deleted by its owner. */
+export const recordingStates = ['pending', 'recording', 'ready', 'failed', 'deleted'] as const
+export type RecordingState = typeof recordingStates[number]
 
 /** Whose a line of a transcript is; of a tool it has the name only. */
 export const speakers = ['user', 'agent', 'tool'] as const
