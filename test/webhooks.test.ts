@@ -39,7 +39,7 @@ const send = async (event: object) => app.inject(await webhookOf(livekit, event)
 /** What is left of a session, without ids and the times of this run. */
 async function state (id: string) {
   const [session] = await query('select state, end_reason, agent_state, user_joined_at from sessions where id = $1', [id])
-  const stays = await query('select identity, kind, joined_at, left_at, with_room, hung_up from participants where session_id = $1 order by sid', [id])
+  const stays = await query('select identity, kind, joined_at, left_at, with_room, hung_up, user_silent from participants where session_id = $1 order by sid', [id])
   const events = await query('select type, count(*)::int as n from session_events where session_id = $1 group by type order by type', [id])
   return { session, stays, events }
 }
@@ -169,7 +169,7 @@ t.test('all 24 orders of started, joined, left, finished: one end state', async 
   t.equal(ends.size, 1)
   const [end] = [...ends].map((text) => JSON.parse(text))
   t.match(end.session, { state: 'ended', end_reason: 'idle', agent_state: 'dispatched' })
-  t.same(end.stays, [{ identity: 'alice', kind: 'STANDARD', joined_at: new Date(began + 5000).toISOString(), left_at: new Date(Math.floor((began + 20_000) / 1000) * 1000).toISOString(), with_room: false, hung_up: false }])
+  t.same(end.stays, [{ identity: 'alice', kind: 'STANDARD', joined_at: new Date(began + 5000).toISOString(), left_at: new Date(Math.floor((began + 20_000) / 1000) * 1000).toISOString(), with_room: false, hung_up: false, user_silent: false }])
   t.same(end.events.map(({ type }: any) => type), ['participant.joined', 'participant.left', 'session.ended', 'session.started'])
 })
 
@@ -179,7 +179,7 @@ t.test('a room_finished of another room than the session\'s is ignored', async (
   t.match((await state(room.id)).session, { state: 'live' })
 })
 
-t.test('why it ended: the agent hung up, the user was in it, the user had left', async (t) => {
+t.test('why it ended: the agent hung up, or its user kept silent; the user was in it, the user had left', async (t) => {
   const agent = (room: { sid: string }, attributes: object = {}) => ({ sid: `PA_agent_${room.sid}`, identity: 'agent-AJ_1', kind: 'AGENT', state: 'ACTIVE', joinedAt: '1700000000', attributes })
   const hungUp = await startedRoom('emma')
   const one = story(hungUp)
@@ -190,6 +190,17 @@ t.test('why it ended: the agent hung up, the user was in it, the user had left',
   await send(one.finished)
   t.match((await state(hungUp.id)).session, { state: 'ended', end_reason: 'agent' })
 
+  const silent = await startedRoom('ewan')
+  const three = story(silent)
+  await send(three.joined)
+  await send({ ...three.joined, id: 'EV_s1', participant: agent(silent) })
+  await send(three.finished)
+  t.match((await state(silent.id)).session, { state: 'ended', end_reason: 'lost' }, 'as far as is known')
+  await send({ ...three.left, id: 'EV_s2', participant: { ...agent(silent, { 'session.end': 'idle' }), disconnectReason: 'ROOM_DELETED' } })
+  t.match((await state(silent.id)).session, { state: 'ended', end_reason: 'idle' }, 'by the word that came late')
+  await send({ ...three.left, participant: { ...three.left.participant, disconnectReason: 'ROOM_DELETED' } })
+  t.match((await state(silent.id)).session, { state: 'ended', end_reason: 'idle' })
+
   const lost = await startedRoom('emma')
   const two = story(lost)
   await send(two.joined)
@@ -197,6 +208,26 @@ t.test('why it ended: the agent hung up, the user was in it, the user had left',
   t.match((await state(lost.id)).session, { state: 'ended', end_reason: 'lost' })
   await send({ ...two.left, participant: { ...two.left.participant, disconnectReason: 'SERVER_SHUTDOWN' } })
   t.match((await state(lost.id)).session, { state: 'ended', end_reason: 'lost' })
+})
+
+t.test('who comes by telephone is the user: seen to come, to be in, and to have left', async (t) => {
+  const room = await startedRoom('fred')
+  const { joined, left, finished } = story(room)
+  const caller = { ...joined.participant, identity: 'sip_+15550100', kind: 'SIP' }
+  await send({ ...joined, participant: caller })
+  t.ok((await state(room.id)).session.user_joined_at)
+  await send({ ...left, participant: { ...left.participant, identity: caller.identity, kind: 'SIP' } })
+  await send(finished)
+  const { session, stays, events } = await state(room.id)
+  t.match(session, { state: 'ended', end_reason: 'idle' })
+  t.match(stays, [{ identity: 'sip_+15550100', kind: 'SIP', with_room: false }])
+  t.same(events.map(({ type }: any) => type), ['participant.joined', 'participant.left', 'session.ended', 'session.started'])
+
+  const cut = await startedRoom('fred')
+  const other = story(cut)
+  await send({ ...other.joined, participant: { ...other.joined.participant, kind: 'SIP' } })
+  await send(other.finished)
+  t.match((await state(cut.id)).session, { state: 'ended', end_reason: 'lost' }, 'with the caller in it')
 })
 
 t.test('the avatar is not counted beside its agent', async (t) => {

@@ -1,4 +1,5 @@
 // What holds in every schedule: the promises of a session's life, each in one place, by name.
+import type { LiveKitEvent } from '../../src/sessions/rooms.ts'
 import type { Session } from '../../src/sessions/store.ts'
 import type { ModeName } from '../../src/sessions/vocabulary.ts'
 import type { Row, Statements } from './store.ts'
@@ -69,6 +70,8 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
   /** Recordings that came to an end, and those whose deletion was confirmed. */
   const recorded = new Map<string, string>()
   const unrecorded = new Set<string>()
+  /** What agents said of the end of their calls, where it was heard, by room. */
+  const lastWords = new Map<string, string>()
   let restarts = 0
   let step = 0
 
@@ -162,6 +165,12 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
       unrecorded.add(id)
     },
 
+    /** A webhook was taken. */
+    heard ({ roomName, participant }: LiveKitEvent) {
+      const word = participant?.attributes['session.end']
+      if (word) lastWords.set(roomName, word)
+    },
+
     /** An end was answered 200. */
     ended (id: string) {
       confirmed.add(id)
@@ -230,6 +239,9 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         holds('nothing is stuck', row.state === 'live' || row.state === 'ended', () => show(row))
         holds('no live row without its room', row.state !== 'live' || world.rooms.get(row.room_name)?.sid === row.room_sid, () => show(row))
         holds('what was said to be over is over', !confirmed.has(row.id) || row.state === 'ended', () => show(row))
+        const word = lastWords.get(row.room_name)
+        const byOthers = !['agent', 'idle', 'lost'].includes(row.end_reason ?? '')
+        holds('a call that its agent ended is over for the reason that the agent gave', !word || (byOthers && row.state === 'ended') || row.end_reason === word, () => `${show(row)}: ${word}`)
         const ends = sql.events.filter((event) => event.session_id === row.id && event.type === 'session.ended').length
         const messages = sql.messages.filter((message) => message.session_id === row.id)
         const types = messages.map(({ type }) => type)

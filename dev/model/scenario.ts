@@ -41,6 +41,7 @@ const actor: fc.Arbitrary<Actor> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('status' as const, 'rejoin' as const), which, replica, trouble }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('active' as const), user: fc.constantFrom('alice', 'bert'), replica, trouble }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('join' as const, 'join' as const, 'leave' as const, 'agent dies' as const), which }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('the agent ends the call' as const), which, word: fc.constantFrom('agent' as const, 'idle' as const) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(100, 1000, 2500, 8000, 14_000, 16_000, 45_000, 61_000, 301_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('LiveKit restarts' as const, 'worker comes' as const, 'worker goes' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('crash' as const), replica }) }
@@ -67,6 +68,7 @@ const voice = fc.constant('voice' as const)
 const healthy = fc.constant(undefined)
 const meeting = (before: Array<fc.Arbitrary<Actor>>, actors: Array<fc.Arbitrary<Actor>>, more: Partial<Scenario> = {}): fc.Arbitrary<Acts> =>
   fc.record({ before: fc.tuple(...before), actors: fc.tuple(...actors) }).map((acts) => ({ ...acts, ...more }))
+const anAgentsEnd = fc.record({ do: fc.constant('the agent ends the call' as const), which: fc.constant(0), word: fc.constantFrom('agent' as const, 'idle' as const) })
 const comeBack = fc.constant<Actor>({ do: 'processes come back' })
 const joined = fc.constant<Actor>({ do: 'join', which: 0 })
 const workerGoes = fc.constant<Actor>({ do: 'worker goes' })
@@ -91,6 +93,7 @@ const meetings = {
     meeting([workerGoes, aStart(undefined, healthy, voice), joined, workerComes, aWait(16_000)], [aPass, aPass, aWait(16_000, 31_000), aPass, anEnd]),
     meeting([workerGoes, aStart(undefined, healthy, voice), joined, workerComes, aWait(16_000), aPass], [aWait(31_000), aPass], { jobSteps: 30, fates: ['lost'] }),
     meeting([aStart(), joined], [fc.constant<Actor>({ do: 'agent dies', which: 0 }), aPass, aPass, aWait(1000, 16_000, 31_000), aPass])),
+  'an agent ends its call': meeting([aStart(undefined, healthy, voice), joined], [anAgentsEnd, aPass, fc.oneof(aPass, anEnd, aWait(1000, 16_000))]),
   'messages on their way': fc.oneof(
     meeting([aStart(undefined, healthy, voice), joined], [aDelivery, aDelivery, anEnd, aWait(1000, 31_000), aDelivery]),
     meeting([], [aStart(undefined, healthy), aDelivery, anEnd, aDelivery, aDelivery])),
@@ -308,6 +311,15 @@ export const faults: Record<string, Fault> = {
     at: 'a recording while all is over',
     put: ({ sql }) => {
       sql.left.set = () => sql.left
+    }
+  },
+  'what an agent says of the end is forgotten when the end is known already': {
+    at: 'an agent ends its call',
+    put: ({ sql }) => {
+      const { write } = sql
+      sql.write = (id, version, change) => write(id, version, sql.rows.get(id)?.state === 'ended'
+        ? { ...change, session: { ...change.session, end_reason: sql.rows.get(id)!.end_reason } }
+        : change)
     }
   },
   'the limit counts nothing that is starting': {

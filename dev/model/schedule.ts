@@ -46,6 +46,7 @@ export type Actor =
   | { do: 'egress comes' | 'egress goes' | 'egress hangs' }
   | { do: 'its transcript is deleted', which: number } & On & Troubled
   | { do: 'join' | 'leave' | 'agent dies', which: number }
+  | { do: 'the agent ends the call', which: number, word: 'agent' | 'idle' }
   | { do: 'wait', ms: number }
   | { do: 'LiveKit restarts' | 'worker comes' | 'worker goes' }
   | { do: 'crash' } & On
@@ -245,7 +246,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     if (!alive[to]!.up) return
     const wake = () => { if (phase === 'any order' && woken++ < WOKEN_PASSES) run({ do: 'pass', replica: to }, `woken ${woken}`) }
     const rules = rulesOf(to, `webhook ${event.type}`, undefined, undefined, wake)
-    await (event.egress ? rules.recordings : rules.lifecycle).apply(event).catch(() => {})
+    await (event.egress ? rules.recordings : rules.lifecycle).apply(event).then(() => invariants.heard(event), () => {})
   }
 
   const settle = (work: Promise<unknown>) => work.then(() => {}, (error: { statusCode?: number }) => {
@@ -336,6 +337,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       }
       case 'leave': return world.leave(rowOf(actor.which)?.room_name ?? '')
       case 'agent dies': return world.agentDies(rowOf(actor.which)?.room_name ?? '')
+      case 'the agent ends the call': return world.agentEnds(rowOf(actor.which)?.room_name ?? '', actor.word)
       case 'wait': {
         time.advance(actor.ms)
         return world.tick()
@@ -377,7 +379,9 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     world.tick()
     await rulesOf(n % 2 as 0 | 1, 'quiet').reconcile()
     await rulesOf(n % 2 as 0 | 1, 'quiet').recordings.settle()
-    for (const event of world.mail.splice(0)) if (!event.egress) await rulesOf(0, 'quiet').lifecycle.apply(event) // what an egress would tell is lost
+    for (const event of world.mail.splice(0)) {
+      if (!event.egress) await rulesOf(0, 'quiet').lifecycle.apply(event).then(() => invariants.heard(event)) // what an egress would tell is lost
+    }
     await rulesOf(n % 2 as 0 | 1, 'quiet').transcripts.settle()
     await rulesOf(n % 2 as 0 | 1, 'quiet').usage.settle()
     await rulesOf(n % 2 as 0 | 1, 'quiet').deliver()

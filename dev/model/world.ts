@@ -197,6 +197,14 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
       const agent = room && agents(room)[0]
       if (agent) go(name, room, agent, false)
     },
+    /** The agent ends the call: its word first, by its attribute, then the room. */
+    agentEnds (name: string, word: 'agent' | 'idle') {
+      const room = rooms.get(name)
+      const agent = room && agents(room)[0]
+      if (!agent) return
+      room.participants.set(agent.identity, { ...agent, attributes: { 'session.end': word } })
+      close(name, room)
+    },
     /** Crashes: every room is gone, and nobody is told. */
     restart () {
       rooms.clear()

@@ -43,7 +43,7 @@ type StoredStay = Omit<Stay, 'joined_at' | 'left_at'> & { joined_at: string | nu
 // on reading, because a statement that ended the session and closed its stays would not see one that a webhook wrote meanwhile.
 const staysOf = (s: string, sids: string) => `
   (select coalesce(json_agg(json_build_object('sid', p.sid, 'identity', p.identity, 'kind', p.kind, 'joined_at', p.joined_at, 'left_at', coalesce(p.left_at, ${s}.ended_at),
-     'left_told', p.left_told, 'with_room', p.with_room or (p.left_at is null and ${s}.ended_at is not null), 'hung_up', p.hung_up)), '[]')
+     'left_told', p.left_told, 'with_room', p.with_room or (p.left_at is null and ${s}.ended_at is not null), 'hung_up', p.hung_up, 'user_silent', p.user_silent)), '[]')
      from (select * from participants where session_id = ${s}.id and sid = any(${sids}::text[])
            union (select * from participants where session_id = ${s}.id order by coalesce(joined_at, left_at) desc limit ${LATEST_STAYS})) p)`
 
@@ -75,10 +75,10 @@ export function createSessionStore ({ query }: Database): SessionStore {
         update sessions set ${[stays.length > 0 ? 'counted = false' : 'check_no = check_no', ...names.map((name, n) => `${name} = $${n + 5}`)].join(', ')}
          where id = $1 and xmin = $2 returning *),
       stayed as (
-        insert into participants (session_id, sid, identity, kind, joined_at, left_at, left_told, with_room, hung_up)
-        select c.id, p.* from changed c, json_to_recordset($3) as p (sid text, identity text, kind text, joined_at timestamptz, left_at timestamptz, left_told boolean, with_room boolean, hung_up boolean)
+        insert into participants (session_id, sid, identity, kind, joined_at, left_at, left_told, with_room, hung_up, user_silent)
+        select c.id, p.* from changed c, json_to_recordset($3) as p (sid text, identity text, kind text, joined_at timestamptz, left_at timestamptz, left_told boolean, with_room boolean, hung_up boolean, user_silent boolean)
         on conflict (session_id, sid) do update set identity = excluded.identity, kind = excluded.kind, joined_at = excluded.joined_at, left_at = excluded.left_at,
-          left_told = excluded.left_told, with_room = excluded.with_room, hung_up = excluded.hung_up),
+          left_told = excluded.left_told, with_room = excluded.with_room, hung_up = excluded.hung_up, user_silent = excluded.user_silent),
       noted as (
         insert into session_events (session_id, user_id, at, type, actor, data, livekit_id)
         select c.id, c.user_id, e.* from changed c, json_to_recordset($4) as e (at timestamptz, type text, actor text, data jsonb, livekit_id text)

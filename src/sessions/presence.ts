@@ -5,6 +5,9 @@ import type { Change, Session, SessionEvent, Stay } from './store.ts'
 // The avatar publishes on behalf of its agent: it is not counted beside it.
 const isAvatar = ({ attributes }: Pick<Participant, 'attributes'>) => attributes['lk.publish_on_behalf'] !== undefined
 const isHelper = (participant: Pick<Participant, 'kind' | 'attributes'>) => participant.kind === 'EGRESS' || isAvatar(participant)
+const isAgent = ({ kind }: { kind: string }) => kind === 'AGENT'
+/** A person, whatever they came by: a client of LiveKit, or a telephone. plugins/database/usage-store.ts counts the same. */
+const isUser = ({ kind }: { kind: string }) => kind === 'STANDARD' || kind === 'SIP'
 
 /** Those that count, as they joined: ACTIVE users and agents, without recorders and avatars (A4.4). */
 export function present (participants: Participant[]): Participant[] {
@@ -67,8 +70,8 @@ export function observe (session: Session, known: Stay[], report: Report, now: D
   for (const participant of report.left ?? []) {
     if (isHelper(participant)) continue
     const stay = stays.get(participant.sid)
-    const hungUp = isAgent(participant) && participant.attributes['session.end'] === 'agent'
-    const left: Stay = { ...(stay ?? blank(participant)), left_at: participant.leftAt, left_told: true, with_room: participant.withRoom, hung_up: hungUp }
+    const lastWord = isAgent(participant) ? participant.attributes['session.end'] : undefined
+    const left: Stay = { ...(stay ?? blank(participant)), left_at: participant.leftAt, left_told: true, with_room: participant.withRoom, hung_up: lastWord === 'agent', user_silent: lastWord === 'idle' }
     if (stay?.left_told) continue
     put(left)
     if (!stay?.left_at || (stay.with_room && !left.with_room)) tell('left', left, participant.leftAt)
@@ -89,7 +92,7 @@ export function observe (session: Session, known: Stay[], report: Report, now: D
 /** The columns of a session that follow from who was in its room. */
 function columns (session: Session, before: Stay[], after: Stay[]): Partial<Session> {
   const agents = after.filter(isAgent)
-  const userJoinedAt = latest(after.filter((stay) => stay.kind === 'STANDARD'))
+  const userJoinedAt = latest(after.filter(isUser))
   const agentJoinedAt = latest(agents)
   const change: Partial<Session> = { user_joined_at: userJoinedAt, agent_joined_at: agentJoinedAt }
   if (agents.length > 0 && session.state !== 'ended') {
@@ -113,19 +116,18 @@ function columns (session: Session, before: Stay[], after: Stay[]): Partial<Sess
 
 /**
  * Why a room that nobody ended is gone, as far as its stays tell (section States of the design):
- * the agent hung up, or it went with the user in it, or the user had left; undefined when no user was ever seen.
+ * the agent hung up, or because its user kept silent, or it went with the user in it, or the user had left; undefined when no user was ever seen.
  */
 export function whyGone (stays: Stay[]): 'agent' | 'lost' | 'idle' | undefined {
   if (stays.some((stay) => stay.hung_up)) return 'agent'
-  const users = stays.filter((stay) => stay.kind === 'STANDARD')
+  if (stays.some((stay) => stay.user_silent)) return 'idle'
+  const users = stays.filter(isUser)
   if (users.some((stay) => !stay.left_at || stay.with_room)) return 'lost'
   return users.length > 0 ? 'idle' : undefined
 }
 
-const isAgent = ({ kind }: { kind: string }) => kind === 'AGENT'
-
 function blank ({ sid, identity, kind }: Participant): Stay {
-  return { sid, identity, kind, joined_at: null, left_at: null, left_told: false, with_room: false, hung_up: false }
+  return { sid, identity, kind, joined_at: null, left_at: null, left_told: false, with_room: false, hung_up: false, user_silent: false }
 }
 
 function latest (stays: Stay[]): Date | null {

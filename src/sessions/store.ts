@@ -76,6 +76,8 @@ export interface Stay {
   with_room: boolean
   /** An agent that said it hangs up: attribute session.end = agent. */
   hung_up: boolean
+  /** An agent that said it ends the call because its user keeps silent: attribute session.end = idle. */
+  user_silent: boolean
 }
 
 /** One line of the history and audit trail. `actor` is `user:<id>`, `admin:<id>`, `livekit` or `service`. */

@@ -32,7 +32,7 @@ const user = fc.constantFrom('alice', 'bert')
 const at = fc.integer({ min: 0, max: 200 }).map((seconds) => new Date(start + seconds * 1000))
 const checkNo = fc.nat(3)
 const end = fc.record({ now: at, watch_until: at, next_check_at: fc.option(at) })
-const stay = fc.record({ sid: fc.constantFrom('PA_1', 'PA_2'), identity: user, kind: fc.constantFrom('STANDARD', 'AGENT', 'SIP', 'INGRESS'), joined_at: fc.option(at), left_at: fc.option(at), left_told: fc.boolean(), with_room: fc.boolean(), hung_up: fc.boolean() })
+const stay = fc.record({ sid: fc.constantFrom('PA_1', 'PA_2'), identity: user, kind: fc.constantFrom('STANDARD', 'AGENT', 'SIP', 'INGRESS'), joined_at: fc.option(at), left_at: fc.option(at), left_told: fc.boolean(), with_room: fc.boolean(), hung_up: fc.boolean(), user_silent: fc.boolean() })
 const change: fc.Arbitrary<Change | undefined> = fc.option(fc.record({
   session: fc.record({ agent_state: fc.constantFrom('joined' as const, 'left' as const), next_check_at: at, finished_at: at, revived_at: at, seen_sids: fc.constantFrom('', 'PA_1') }, { requiredKeys: [] })
     .map((session) => session.agent_state === 'joined' ? { ...session, agent_joined_at: new Date(start) } : session), // an agent that is there came at some time
