@@ -182,7 +182,7 @@ async function main () {
     const fresh = () => {
       const id = randomUUID()
       const at = new Date()
-      return { id, mode: 'voice' as const, room_name: `lone-${id}`, user_id: `lone-${id}`, agent_type: 'general' as const, category_id: null, category_name: null, idempotency_key: null, request_id: 'r', traceparent: null, transcript: null, summary: false, recording: null, recording_file: null, recording_check_at: null, agent_state: 'dispatched' as const, agent_dispatches: 1, created_at: at, expires_at: new Date(at.getTime() + 60_000), next_check_at: new Date(at.getTime() + 3_600_000), lease_until: new Date(at.getTime() + 3_600_000) }
+      return { id, mode: 'voice' as const, room_name: `lone-${id}`, user_id: `lone-${id}`, agent_type: 'general' as const, category_id: null, category_name: null, idempotency_key: null, request_id: 'r', traceparent: null, transcript: null, summary: false, recording: null, recording_file: null, recording_check_at: null, text_only: false, language: null, agent_state: 'dispatched' as const, agent_dispatches: 1, created_at: at, expires_at: new Date(at.getTime() + 60_000), next_check_at: new Date(at.getTime() + 3_600_000), lease_until: new Date(at.getTime() + 3_600_000) }
     }
     const claimed: string[] = []
     const claim = await time(async () => { const row = await store.claim(fresh(), { slots: 5, startsPerMinute: 0 }); claimed.push(row!.id) })

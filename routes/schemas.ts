@@ -17,6 +17,9 @@ export const summaryWanted = Type.Optional(Type.Boolean({ description: 'Whether 
 
 export const recordingWanted = Type.Optional(Type.Boolean({ description: 'Whether the session is recorded, which LiveKit shows to the room (docs/recordings.md); 422 where none are made' }))
 
+export const textOnly = Type.Optional(Type.Boolean({ description: 'A conversation in writing: the user types (topic lk.chat), the agent answers as text (topic lk.transcription); the join token allows no microphone' }))
+export const languageWanted = Type.Optional(Type.String({ pattern: '^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$', description: 'The language that the user would like to speak (BCP 47). An agent that does not know it speaks its own', examples: ['de'] }))
+
 /** One of some words. */
 export const choice = <const Words extends readonly string[]>(words: Words, description: string) => Type.Unsafe<Words[number]>({ type: 'string', enum: words, description, examples: [words[0]] })
 

@@ -11,6 +11,8 @@ const properties = {
   user_id: Type.String({ description: 'Whose session it is' }),
   agent_type: Type.Optional(startedAgentType),
   counselor_category: Type.Optional(Type.String({ description: 'Name of the counsellor category of a video session' })),
+  language: Type.Optional(Type.String({ description: 'Language that was asked for (BCP 47); the agent\'s own when missing' })),
+  text_only: Type.Optional(Type.Boolean({ description: 'Whether it was started as a conversation in writing' })),
   state: choice(states, 'Where it is on its way'),
   end_reason: choiceOrNull(endReasons, 'Why it ended; null while it has not'),
   agent: Type.Object({

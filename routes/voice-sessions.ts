@@ -2,9 +2,9 @@
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import fp from 'fastify-plugin'
 import { roomRoutes } from './room-routes.ts'
-import { agentType, at, idempotencyKey, invalidBody, problems, roomName, roomNameExample, recordingWanted, startedAgentType, Strict, summaryWanted, transcriptWanted } from './schemas.ts'
+import { agentType, at, idempotencyKey, invalidBody, languageWanted, problems, roomName, roomNameExample, recordingWanted, startedAgentType, Strict, summaryWanted, textOnly, transcriptWanted } from './schemas.ts'
 
-const StartRequest = Strict({ agent_type: Type.Optional(agentType), transcript: transcriptWanted, summary: summaryWanted, recording: recordingWanted }, { title: 'VoiceSessionRequest', examples: [{ agent_type: 'workout' }, {}] })
+const StartRequest = Strict({ agent_type: Type.Optional(agentType), transcript: transcriptWanted, summary: summaryWanted, recording: recordingWanted, text_only: textOnly, language: languageWanted }, { title: 'VoiceSessionRequest', examples: [{ agent_type: 'workout' }, {}] })
 const Started = Type.Object({
   room_name: roomName,
   token: Type.String({ description: 'LiveKit join token: this room, this user, nothing else' }),

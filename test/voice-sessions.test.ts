@@ -170,6 +170,34 @@ t.test('Idempotency-Key: the same start gives the same room and a fresh, equival
   sameProblem(t, await jane.start({ agent_type: 'diet' }, key), problem(409, 'Conflict', 'started-session-ended', 'The session that this Idempotency-Key started has ended. Use a new key to start another.'))
 })
 
+t.test('a conversation in writing, in a language: the token allows no microphone, the agent is told, a token again is the same', async (t) => {
+  const worker = await startTestWorker({ url: livekit.url, apiKey: livekit.apiKey, apiSecret: livekit.apiSecret, agentName: 'voice-agent' })
+  t.teardown(() => worker.stop())
+  const lars = app.as('lars')
+  const key = { 'idempotency-key': 'in-writing' }
+  const asked = { agent_type: 'diet', text_only: true, language: 'de-AT' }
+  const first = (await lars.start(asked, key)).json()
+  const grant = { roomJoin: true, room: first.room_name, canPublish: false, canSubscribe: true, canPublishData: true }
+  t.same(claimsOf(first.token).video, grant)
+  const job = await eventually(() => worker.jobs[0])
+  t.match(JSON.parse(job!.metadata), { agent_type: 'diet', text_only: true, language: 'de-AT' })
+
+  const again = await lars.start(asked, key)
+  t.equal(again.headers['idempotent-replayed'], 'true')
+  t.same(claimsOf(again.json().token).video, grant)
+  const rejoined = (await lars.inject({ method: 'POST', url: `${base}/${first.room_name}/token` })).json()
+  t.same(claimsOf(rejoined.token).video, grant)
+  for (const other of [{ ...asked, text_only: false }, { ...asked, language: 'de' }, { agent_type: 'diet' }]) t.equal((await lars.start(other, key)).statusCode, 422)
+
+  const { sessions: [record] } = (await lars.inject({ url: '/api/v1/sessions?limit=1' })).json()
+  t.match(record, { language: 'de-AT', text_only: true })
+  for (const [wish, path] of [[{ language: 'German' }, '/language'], [{ language: 'd' }, '/language'], [{ text_only: 'yes' }, '/text_only']] as const) {
+    const refused = await lars.start(wish)
+    t.equal(refused.statusCode, 400)
+    t.match(refused.json().errors, [{ in: 'body', path }])
+  }
+})
+
 t.test('a start that is still running answers 409; one whose starter died is finished by the retry', async (t) => {
   const lena = app.as('lena')
   const key = { 'idempotency-key': 'half-done' }

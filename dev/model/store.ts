@@ -74,7 +74,7 @@ export function createStatements () {
       for (const endpoint of endpoints) {
         if (!endpoint.enabled || !(endpoint.events as string[]).includes(line.type)) continue
         messages.push({
-          id: String(messages.length + 1),
+          id: String(++count),
           endpoint_id: endpoint.id,
           message_id: line.message,
           session_id: row.id,
@@ -275,7 +275,9 @@ export function createStatements () {
       for (const { id } of old) for (const table of [rows, stays, said, writers, reports, countedOf]) table.delete(id)
       const forgotten = events.filter((event) => event.at < before).slice(0, limit)
       for (const event of forgotten) events.splice(events.indexOf(event), 1)
-      return Math.max(old.length, forgotten.length)
+      const sent = messages.filter((message) => message.at < before).slice(0, limit)
+      for (const message of sent) messages.splice(messages.indexOf(message), 1)
+      return Math.max(old.length, forgotten.length, sent.length)
     },
 
     countLive () {

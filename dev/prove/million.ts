@@ -54,7 +54,7 @@ await prove({
     const claimed: NewSession[] = []
     const fresh = (): NewSession => {
       const id = randomUUID()
-      return { id, mode: 'voice', room_name: `new-${id}`, user_id: `user-${n++ % 50_000}`, agent_type: 'general', category_id: null, category_name: null, idempotency_key: id, request_id: 'r', traceparent: null, transcript: null, summary: false, recording: null, recording_file: null, recording_check_at: null, agent_state: 'dispatched', agent_dispatches: 1, created_at: now(), expires_at: later(60), next_check_at: later(3600), lease_until: later(7) }
+      return { id, mode: 'voice', room_name: `new-${id}`, user_id: `user-${n++ % 50_000}`, agent_type: 'general', category_id: null, category_name: null, idempotency_key: id, request_id: 'r', traceparent: null, transcript: null, summary: false, recording: null, recording_file: null, recording_check_at: null, text_only: false, language: null, agent_state: 'dispatched', agent_dispatches: 1, created_at: now(), expires_at: later(60), next_check_at: later(3600), lease_until: later(7) }
     }
     let ending = 0
     const statements: Record<string, () => Promise<unknown>> = {

@@ -94,19 +94,19 @@ export function createSessionStore ({ query }: Database): SessionStore {
     // lowest that is still free: exact under any race, one round trip, whatever the limit is (D4). None lands when all were taken meanwhile.
     // The starts of the last minute are those that were on record when the statement began: those of one user go in turn here.
     claim: (session, limits, deadline) => inTurn(session.user_id, () => one(`
-      insert into sessions (id, mode, room_name, user_id, agent_type, category_id, category_name, idempotency_key, request_id, traceparent, transcript, summary, recording, recording_file, recording_check_at,
+      insert into sessions (id, mode, room_name, user_id, agent_type, category_id, category_name, idempotency_key, request_id, traceparent, transcript, summary, recording, recording_file, recording_check_at, text_only, language,
         agent_state, agent_dispatches, episode_dispatches, agent_dispatched_at, created_at, expires_at, next_check_at, lease_until, state, slot)
-      select $1, $2, $3, $4, $5, $6::uuid, $7, $8, $16, $18, $19, $20, $21, $22, $23, $9, $10, $10, case when $10 > 0 then $11::timestamptz end, $11, $12, $13, $17, 'starting', s
+      select $1, $2, $3, $4, $5, $6::uuid, $7, $8, $16, $18, $19, $20, $21, $22, $23, $24, $25, $9, $10, $10, case when $10 > 0 then $11::timestamptz end, $11, $12, $13, $17, 'starting', s
         from (
           select s from generate_series(1, least($14::int, (select count(*)::int from sessions where user_id = $4 and ended_at is null) + ${OFFERED})) s
            where not exists (select 1 from sessions where user_id = $4 and slot = s and ended_at is null) order by s) free
        where ($15::int = 0 or (select count(*) from sessions where user_id = $4 and created_at > $11::timestamptz - interval '1 minute' and end_reason is distinct from 'start_failed') < $15)
-       ${limits.connectedMs === undefined ? '' : `and ${connectedThisMonth('$4', '$11')} < $24`}
+       ${limits.connectedMs === undefined ? '' : `and ${connectedThisMonth('$4', '$11')} < $26`}
        order by s
       on conflict do nothing
       returning *`,
     [session.id, session.mode, session.room_name, session.user_id, session.agent_type, session.category_id, session.category_name, session.idempotency_key,
-      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id, session.lease_until, session.traceparent, session.transcript, session.summary, session.recording, session.recording_file, session.recording_check_at,
+      session.agent_state, session.agent_dispatches, session.created_at, session.expires_at, session.next_check_at, limits.slots, limits.startsPerMinute, session.request_id, session.lease_until, session.traceparent, session.transcript, session.summary, session.recording, session.recording_file, session.recording_check_at, session.text_only, session.language,
       ...(limits.connectedMs === undefined ? [] : [limits.connectedMs])], deadline)),
 
     byKey: (userId, key, deadline) => one('select * from sessions where user_id = $1 and idempotency_key = $2 and end_reason is distinct from \'start_failed\'', [userId, key], deadline),

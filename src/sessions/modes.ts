@@ -58,6 +58,9 @@ export function createModes ({ voice, video, agentWait }: Record<ModeName, ModeS
   }
 }
 
+/** What the join token of a session allows: in a conversation in writing nothing is published, and what the user types is data. */
+export const grantOf = (mode: Mode, session: Pick<Session, 'text_only'>): JoinGrant => session.text_only ? { ...mode.grant, canPublish: false } : mode.grant
+
 /**
  * What the agent is told with its dispatch, as JSON: which session it is for and how to correlate its logs.
  * It travels in the dispatch only, never in the room, where everybody could read it.
@@ -72,6 +75,8 @@ export function jobMetadata (session: Session, dispatch: number, { systemPrompt,
     user_id: session.user_id,
     mode: session.mode,
     ...(session.agent_type && { agent_type: session.agent_type }),
+    ...(session.language && { language: session.language }),
+    ...(session.text_only && { text_only: true }),
     ...(session.category_name && { counselor_category: session.category_name }),
     ...(systemPrompt && { system_prompt: systemPrompt }),
     request_id: session.request_id,

@@ -10,6 +10,8 @@ export function toRecord (session: Session) {
     user_id: session.user_id,
     agent_type: session.agent_type ?? undefined,
     counselor_category: session.category_name ?? undefined,
+    language: session.language ?? undefined,
+    text_only: session.text_only || undefined,
     state: session.state,
     end_reason: session.end_reason,
     agent: { state: session.agent_state, dispatches: session.agent_dispatches, joined_at: session.agent_joined_at },

@@ -8,7 +8,7 @@ import type { Clock } from './clock.ts'
 import { AgentDidNotCome, EndedWhileStarting, KeyReused, MonthlyLimitReached, RecordingsOff, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, TranscriptsOff, withDetails } from './errors.ts'
 import { endBy, type Lifecycle } from './lifecycle.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
-import { jobMetadata as plainMetadata, roomLimits, type Mode } from './modes.ts'
+import { grantOf, jobMetadata as plainMetadata, roomLimits, type Mode } from './modes.ts'
 import { present, statusOf } from './presence.ts'
 import type { Participant, Rooms } from './rooms.ts'
 import type { Session, SessionStore } from './store.ts'
@@ -38,7 +38,18 @@ export interface SessionsDependencies {
 }
 
 /** What is asked of a start, by mode. */
-export interface StartRequest { agent_type?: AgentType, category?: Pick<Category, 'id' | 'name'>, transcript?: boolean, /** Of the transcript, at its end. */ summary?: boolean, recording?: boolean }
+export interface StartRequest {
+  agent_type?: AgentType
+  category?: Pick<Category, 'id' | 'name'>
+  transcript?: boolean
+  /** Of the transcript, at its end. */
+  summary?: boolean
+  recording?: boolean
+  /** In writing: no voice on either side. */
+  text_only?: boolean
+  /** BCP 47. */
+  language?: string
+}
 
 /** How far the clocks of two replicas may be apart, ms: what the reconciler waits beyond the time that a start may take. */
 const CLOCK_SKEW = 5000
@@ -143,6 +154,8 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
         recording: request.recording ? 'pending' : null,
         recording_file: request.recording ? recordingFile!(id, mode.name) : null,
         recording_check_at: request.recording ? lease.next_check_at : null,
+        text_only: request.text_only ?? false,
+        language: request.language ?? null,
         agent_state: mode.agentName ? 'dispatched' : 'none',
         agent_dispatches: mode.agentName ? 1 : 0,
         created_at: later(0),
@@ -225,12 +238,14 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
 
   function issue (call: Call, mode: Mode, session: Session, replayed: boolean) {
     const ttl = Math.min(mode.tokenTtl, Math.floor((session.expires_at.getTime() - clock.now()) / 1000))
-    const { token, expiresAt } = livekit.joinToken({ roomName: session.room_name, identity: session.user_id, name: mode.participantName(call.user), ttl, grant: mode.grant })
+    const { token, expiresAt } = livekit.joinToken({ roomName: session.room_name, identity: session.user_id, name: mode.participantName(call.user), ttl, grant: grantOf(mode, session) })
     return { session, token, livekit_url: livekitUrl, expires_at: expiresAt, replayed }
   }
 
   async function replay (call: Call, mode: Mode, session: Session, request: StartRequest) {
-    if (session.mode !== mode.name || session.agent_type !== (request.agent_type ?? null) || session.category_id !== (request.category?.id ?? null) || (session.transcript !== null) !== (request.transcript ?? false) || session.summary !== (request.summary ?? false) || (session.recording !== null) !== (request.recording ?? false)) throw new KeyReused()
+    const isTheSame = session.mode === mode.name && session.agent_type === (request.agent_type ?? null) && session.category_id === (request.category?.id ?? null) &&
+      (session.transcript !== null) === (request.transcript ?? false) && session.summary === (request.summary ?? false) && (session.recording !== null) === (request.recording ?? false) && session.text_only === (request.text_only ?? false) && session.language === (request.language ?? null)
+    if (!isTheSame) throw new KeyReused()
     switch (session.state) {
       case 'live':
         if (!await participantsOf(call, session)) throw new StartedSessionEnded()

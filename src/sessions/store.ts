@@ -37,6 +37,10 @@ export interface Session {
   recording_ended_at: Date | null
   /** When the recording is seen to next; null when there is nothing to see to. */
   recording_check_at: Date | null
+  /** A conversation in writing: neither side has a voice. */
+  text_only: boolean
+  /** Language that was asked for (BCP 47); null = the agent's own. */
+  language: string | null
   agent_state: AgentState
   agent_dispatches: number
   episode_dispatches: number
@@ -57,7 +61,7 @@ export interface Session {
   check_no: number
 }
 
-export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'traceparent' | 'transcript' | 'summary' | 'recording' | 'recording_file' | 'recording_check_at' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'> & {
+export type NewSession = Pick<Session, 'id' | 'mode' | 'room_name' | 'user_id' | 'agent_type' | 'category_id' | 'category_name' | 'idempotency_key' | 'request_id' | 'traceparent' | 'transcript' | 'summary' | 'recording' | 'recording_file' | 'recording_check_at' | 'text_only' | 'language' | 'agent_state' | 'agent_dispatches' | 'created_at' | 'expires_at' | 'next_check_at'> & {
   /** Until when its starter may be at work. */
   lease_until: Date
 }

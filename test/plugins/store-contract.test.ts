@@ -61,6 +61,8 @@ const claim = statement('claim', [id, user, fc.constantFrom(null, 'k1', 'k2'), a
     recording: mode === 'voice' ? 'pending' : null,
     recording_file: mode === 'voice' ? `recordings/${id}.ogg` : null,
     recording_check_at: mode === 'voice' ? now : null,
+    text_only: mode === 'voice',
+    language: mode === 'voice' ? 'de' : null,
     request_id: 'r',
     agent_state: mode === 'voice' ? 'dispatched' : 'none',
     agent_dispatches: mode === 'voice' ? 1 : 0,
