@@ -725,6 +725,13 @@ export interface components {
             agent_type: "workout" | "diet" | "supplement" | "tracker" | "scheduler" | "general";
             /** @description Whether what is said is written down (docs/transcripts.md); 422 where no transcripts are kept */
             transcript?: boolean;
+            /** @description A conversation in writing: the user types (topic lk.chat), the agent answers as text (topic lk.transcription); the join token allows no microphone */
+            text_only?: boolean;
+            /**
+             * @description The language that the user would like to speak (BCP 47). An agent that does not know it speaks its own
+             * @example de
+             */
+            language?: string;
         };
         /** @description The room, and what it takes to join it */
         StartedVoiceSession: {
@@ -1017,6 +1024,10 @@ export interface components {
             agent_type?: "workout" | "diet" | "supplement" | "tracker" | "scheduler" | "general";
             /** @description Name of the counsellor category of a video session */
             counselor_category?: string;
+            /** @description Language that was asked for (BCP 47); the agent's own when missing */
+            language?: string;
+            /** @description Whether it was started as a conversation in writing */
+            text_only?: boolean;
             /**
              * @description Where it is on its way
              * @example starting
@@ -1126,6 +1137,10 @@ export interface components {
             agent_type?: "workout" | "diet" | "supplement" | "tracker" | "scheduler" | "general";
             /** @description Name of the counsellor category of a video session */
             counselor_category?: string;
+            /** @description Language that was asked for (BCP 47); the agent's own when missing */
+            language?: string;
+            /** @description Whether it was started as a conversation in writing */
+            text_only?: boolean;
             /**
              * @description Where it is on its way
              * @example starting

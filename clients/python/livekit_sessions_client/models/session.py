@@ -40,6 +40,8 @@ class Session:
         expires_at (datetime.datetime): When it ends at the latest
         agent_type (SessionAgentType | Unset): What the agent is for
         counselor_category (str | Unset): Name of the counsellor category of a video session
+        language (str | Unset): Language that was asked for (BCP 47); the agent's own when missing
+        text_only (bool | Unset): Whether it was started as a conversation in writing
     """
 
     id: UUID
@@ -55,6 +57,8 @@ class Session:
     expires_at: datetime.datetime
     agent_type: SessionAgentType | Unset = UNSET
     counselor_category: str | Unset = UNSET
+    language: str | Unset = UNSET
+    text_only: bool | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,6 +102,10 @@ class Session:
 
         counselor_category = self.counselor_category
 
+        language = self.language
+
+        text_only = self.text_only
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -119,6 +127,10 @@ class Session:
             field_dict["agent_type"] = agent_type
         if counselor_category is not UNSET:
             field_dict["counselor_category"] = counselor_category
+        if language is not UNSET:
+            field_dict["language"] = language
+        if text_only is not UNSET:
+            field_dict["text_only"] = text_only
 
         return field_dict
 
@@ -197,6 +209,10 @@ class Session:
 
         counselor_category = d.pop("counselor_category", UNSET)
 
+        language = d.pop("language", UNSET)
+
+        text_only = d.pop("text_only", UNSET)
+
         session = cls(
             id=id,
             mode=mode,
@@ -211,6 +227,8 @@ class Session:
             expires_at=expires_at,
             agent_type=agent_type,
             counselor_category=counselor_category,
+            language=language,
+            text_only=text_only,
         )
 
         session.additional_properties = d

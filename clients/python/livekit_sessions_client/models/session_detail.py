@@ -44,6 +44,8 @@ class SessionDetail:
         events_cursor (None | str): Where the page of earlier events begins; null on the last one
         agent_type (SessionDetailAgentType | Unset): What the agent is for
         counselor_category (str | Unset): Name of the counsellor category of a video session
+        language (str | Unset): Language that was asked for (BCP 47); the agent's own when missing
+        text_only (bool | Unset): Whether it was started as a conversation in writing
     """
 
     id: UUID
@@ -61,6 +63,8 @@ class SessionDetail:
     events_cursor: None | str
     agent_type: SessionDetailAgentType | Unset = UNSET
     counselor_category: str | Unset = UNSET
+    language: str | Unset = UNSET
+    text_only: bool | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,6 +116,10 @@ class SessionDetail:
 
         counselor_category = self.counselor_category
 
+        language = self.language
+
+        text_only = self.text_only
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -135,6 +143,10 @@ class SessionDetail:
             field_dict["agent_type"] = agent_type
         if counselor_category is not UNSET:
             field_dict["counselor_category"] = counselor_category
+        if language is not UNSET:
+            field_dict["language"] = language
+        if text_only is not UNSET:
+            field_dict["text_only"] = text_only
 
         return field_dict
 
@@ -228,6 +240,10 @@ class SessionDetail:
 
         counselor_category = d.pop("counselor_category", UNSET)
 
+        language = d.pop("language", UNSET)
+
+        text_only = d.pop("text_only", UNSET)
+
         session_detail = cls(
             id=id,
             mode=mode,
@@ -244,6 +260,8 @@ class SessionDetail:
             events_cursor=events_cursor,
             agent_type=agent_type,
             counselor_category=counselor_category,
+            language=language,
+            text_only=text_only,
         )
 
         session_detail.additional_properties = d
