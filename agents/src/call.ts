@@ -20,8 +20,8 @@ export interface Call {
   metadata: Metadata
   log: Logger
   rooms: RoomApi
-  /** Ends the call for everybody: the service reads the attribute as "the agent hung up", then the room goes. */
-  hangUp (): Promise<void>
+  /** Ends the call for everybody: the service reads the attribute as "the agent hung up", or "the user kept silent", then the room goes. */
+  hangUp (why?: 'agent' | 'idle'): Promise<void>
 }
 
 /**
@@ -65,8 +65,8 @@ export async function enterRoom (ctx: JobContext, metadata: Metadata, config: Co
     metadata,
     log,
     rooms,
-    async hangUp () {
-      await ctx.room.localParticipant?.setAttributes({ 'session.end': 'agent' })
+    async hangUp (why = 'agent') {
+      await ctx.room.localParticipant?.setAttributes({ 'session.end': why })
       await rooms.deleteRoom(metadata.room_name)
     }
   }

@@ -1,6 +1,8 @@
 // The configuration: every environment variable of the worker, checked at once on start.
 import { z } from 'zod'
 import { readMcpConfig, type McpServer } from './mcp/config.ts'
+import { readProviders, type Provider } from './providers.ts'
+import type { Part } from './reports.ts'
 import { flawOfKey, flawOfSecret } from './secrets.ts'
 
 export const AGENTS = ['voice', 'avatar', 'echo'] as const
@@ -34,14 +36,15 @@ const common = {
 }
 
 const voice = {
-  STT_BASE_URL: httpUrl,
+  PROVIDERS: z.string().default(''),
+  STT_BASE_URL: httpUrl.optional(),
   STT_API_KEY: text.default('none'),
   STT_MODEL: text.default('whisper-1'),
   STT_LANGUAGE: text.default('en'),
-  LLM_BASE_URL: httpUrl,
+  LLM_BASE_URL: httpUrl.optional(),
   LLM_API_KEY: text.default('none'),
-  LLM_MODEL: text,
-  TTS_BASE_URL: httpUrl,
+  LLM_MODEL: text.optional(),
+  TTS_BASE_URL: httpUrl.optional(),
   TTS_API_KEY: text.default('none'),
   TTS_MODEL: text.default('tts-1'),
   TTS_VOICE: text.default('alloy'),
@@ -50,7 +53,9 @@ const voice = {
   TEXT_MAX_CHARS: whole(1, 100_000, 2000),
   HISTORY_MAX_ITEMS: whole(1, 10_000, 100),
   HISTORY_MAX_CHARS: whole(1000, 10_000_000, 40_000),
-  MAX_MODEL_CALLS: whole(1, 1_000_000, 2000)
+  MAX_MODEL_CALLS: whole(1, 1_000_000, 2000),
+  USER_SILENCE_ASK: whole(0, 86_400, 120),
+  USER_SILENCE_END: whole(0, 86_400, 180)
 }
 
 const avatar = {
@@ -74,10 +79,17 @@ export type CommonConfig = z.infer<typeof Common> & {
   serverUrl: string
   mcpServers: McpServer[]
 }
-export type VoiceConfig = CommonConfig & z.infer<typeof Voice> & { agent: 'voice' }
+export type VoiceConfig = CommonConfig & z.infer<typeof Voice> & {
+  agent: 'voice'
+  /** Who does each part, in the order in which they are asked. */
+  providers: Record<Part, Provider[]>
+}
 export type AvatarConfig = CommonConfig & z.infer<typeof Avatar> & { agent: 'avatar' }
 export type EchoConfig = CommonConfig & { agent: 'echo', echoVideo: boolean }
 export type Config = VoiceConfig | AvatarConfig | EchoConfig
+
+/** What a part needs that PROVIDERS does not name. */
+const NEEDED = ['STT_BASE_URL', 'LLM_BASE_URL', 'LLM_MODEL', 'TTS_BASE_URL']
 
 /** What somebody else gives out, and what is to be filled in. */
 const KEYS = ['LIVEKIT_API_KEY', 'STT_API_KEY', 'LLM_API_KEY', 'LLM_MODEL', 'TTS_API_KEY', 'OPENAI_API_KEY', 'BEY_API_KEY', 'BEY_AVATAR_ID']
@@ -121,11 +133,27 @@ export function loadConfig (env: Record<string, string | undefined>): Config {
   } catch (error) {
     problems.push((error as Error).message)
   }
+  const providers: Partial<Record<Part, Provider[]>> = {}
+  if (agent === 'voice') {
+    try {
+      Object.assign(providers, readProviders(given.PROVIDERS ?? '', given))
+    } catch (error) {
+      problems.push((error as Error).message)
+    }
+    for (const name of NEEDED) if (!given[name] && !providers[name.slice(0, 3).toLowerCase() as Part]) problems.push(`${name} is missing`)
+  }
   if (given.ECHO_MODE && !['voice', 'video'].includes(given.ECHO_MODE)) problems.push('ECHO_MODE must be voice or video')
   if (!result.success || problems.length > 0) throw new ConfigError(problems)
 
   const { data } = result
-  return { ...data, agent, mcpServers, serverUrl: data.LIVEKIT_API_URL ?? data.LIVEKIT_URL, echoVideo: given.ECHO_MODE === 'video' } as Config
+  if (agent === 'voice') for (const part of ['stt', 'llm', 'tts'] as const) providers[part] ??= [ofVariables(part, data as z.infer<typeof Voice>)]
+  return { ...data, agent, ...(agent === 'voice' && { providers }), mcpServers, serverUrl: data.LIVEKIT_API_URL ?? data.LIVEKIT_URL, echoVideo: given.ECHO_MODE === 'video' } as Config
+}
+
+/** The one server of a part, as its variables say; they have been found to be there. */
+function ofVariables (part: Part, data: z.infer<typeof Voice>): Provider {
+  const name = part.toUpperCase() as Uppercase<Part>
+  return { provider: 'openai', base_url: data[`${name}_BASE_URL`], api_key: data[`${name}_API_KEY`], model: data[`${name}_MODEL`]!, voice: part === 'tts' ? data.TTS_VOICE : undefined }
 }
 
 /** The name under which the worker registers: what the service dispatches. */

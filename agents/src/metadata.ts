@@ -17,6 +17,10 @@ const shared = {
   summary: z.literal(true).optional(),
   /** Lets this session's agent report what it uses; there when the service asks. A secret, too. */
   usage_token: z.string().max(1000).optional(),
+  /** The language that the user would like to speak (BCP 47). */
+  language: z.string().max(35).optional(),
+  /** A conversation in writing: neither side has a voice. */
+  text_only: z.boolean().optional(),
   /** 1 for the session's first agent; each replacement counts one up. */
   dispatch: z.number().int().min(1)
 }

@@ -21,6 +21,7 @@ export function createMetrics () {
     toolCalls: new Counter({ name: 'agents_tool_calls_total', help: 'MCP tool calls by server and outcome', labelNames: ['server', 'outcome'], registers }),
     texts: new Counter({ name: 'agents_texts_total', help: 'Texts that users typed: taken, cut (too long), dropped (too many)', labelNames: ['outcome'], registers }),
     failures: new Counter({ name: 'agents_failures_total', help: 'Turns in which a part of the conversation did not work: stt, llm, tts', labelNames: ['part'], registers }),
+    failovers: new Counter({ name: 'agents_failovers_total', help: 'Providers that failed, so that the next one of their part was asked, and those that came back, by part (stt, llm, tts), provider (place and name) and to (next, back)', labelNames: ['part', 'provider', 'to'], registers }),
     answers: new Histogram({
       name: 'agents_answer_seconds',
       help: 'End of the user\'s speech to the start of the agent\'s, seconds',

@@ -1,9 +1,10 @@
-// The three servers a conversation is made of. Each is asked with a limit, and once more when that may help; then the failure is told.
-import { stt, type llm } from '@livekit/agents'
+// What a conversation is made of: recognition, language model, voice, each by one server or by several in order. Each is asked with a limit, and once more when that may help; then the failure is told.
+import { inference, llm, stt, tts, type VAD } from '@livekit/agents'
 import * as openai from '@livekit/agents-plugin-openai'
 import OpenAI from 'openai'
 import type { VoiceConfig } from './config.ts'
-import type { Part } from './reports.ts'
+import type { Provider } from './providers.ts'
+import { report, type Part } from './reports.ts'
 
 /**
  * Milliseconds a server may keep silent: until it begins to answer, and between two pieces of its answer. The user hears nothing meanwhile.
@@ -15,23 +16,100 @@ const PATIENCE = { stt: 5000, llm: 8000, tts: 4000 }
 const REPETITIONS = 1
 /** Longer than any patience: the limits are ours. */
 const LIMIT = 60_000
+/** Milliseconds before a voice that failed is tried again, by a sentence that nobody hears. */
+const RECOVERY = 10_000
 export const ONCE = { maxRetry: 0, retryIntervalMs: 0, timeoutMs: LIMIT }
 
 /**
  * @param onDeaf what was said could not be recognised: the framework would say nothing about it.
+ * @param wish `language` (BCP 47) and `voice` of this conversation, when they are not the configuration's.
  * @returns what an AgentSession takes. Failures of the other two are its Error events.
  */
-export function createParts (config: VoiceConfig, onDeaf: (error: unknown) => void) {
+export async function createParts (config: VoiceConfig, onDeaf: (error: unknown) => void, { language, voice }: { language?: string, voice?: string } = {}) {
+  const spoken = language?.split('-')[0] || config.STT_LANGUAGE
+  const { providers } = config
+  const recognisers = await Promise.all(providers.stt.map((one) => recogniser(one, spoken, patienceOf('stt', providers.stt))))
+  const voices = await Promise.all(providers.tts.map((one) => speaker(one, voice, spoken, patienceOf('tts', providers.tts))))
+  // Where there are several, those that hear whole utterances share the session's detection of speech.
+  const vad = recognisers.length > 1 ? new inference.VAD() : undefined
   return {
-    stt: new Recognition({ client: client('stt', config.STT_BASE_URL, config.STT_API_KEY), apiKey: config.STT_API_KEY, model: config.STT_MODEL, language: config.STT_LANGUAGE, useRealtime: false }, onDeaf),
+    vad,
+    stt: vad ? inTurn('stt', providers.stt, recognisers, recognisersInTurn(recognisers, vad, onDeaf)) : told(recognisers[0]!, onDeaf),
     llm: createModel(config),
-    tts: new openai.TTS({ client: client('tts', config.TTS_BASE_URL, config.TTS_API_KEY), model: config.TTS_MODEL, voice: config.TTS_VOICE as 'alloy' }),
+    tts: voices.length === 1 ? voices[0]! : inTurn('tts', providers.tts, voices, voicesInTurn(voices)),
     connOptions: { sttConnOptions: ONCE, llmConnOptions: ONCE, ttsConnOptions: ONCE }
   }
 }
 
-export function createModel (config: VoiceConfig): llm.LLM {
-  return new openai.LLM({ client: client('llm', config.LLM_BASE_URL, config.LLM_API_KEY), model: config.LLM_MODEL })
+/** The language model, or those that are asked one after the other. */
+export function createModel ({ providers }: VoiceConfig): llm.LLM {
+  const models = providers.llm.map((one) => model(one, patienceOf('llm', providers.llm)))
+  return models.length === 1
+    ? models[0]!
+    : inTurn('llm', providers.llm, models, new llm.FallbackAdapter({ llms: models, attemptTimeout: LIMIT / 1000, maxRetryPerLLM: 0 }))
+}
+
+/** How long a server of this part may keep silent, and how often the same one is asked again: where another one can be asked, half as long and not at all. */
+function patienceOf (part: Part, all: Provider[]) {
+  const isAlone = all.length === 1
+  return { patience: isAlone ? PATIENCE[part] : PATIENCE[part] / 2, repetitions: isAlone ? REPETITIONS : 0 }
+}
+type Patience = ReturnType<typeof patienceOf>
+
+// A plugin is loaded only where it is named: it costs each process its memory.
+async function recogniser ({ provider, base_url: baseURL = '', api_key: apiKey, model }: Provider, language: string, patience: Patience): Promise<stt.STT> {
+  switch (provider) {
+    case 'livekit': return new inference.STT({ model: model as never, language, ...(baseURL && { baseURL }) })
+    case 'deepgram': {
+      const { STT } = await import('@livekit/agents-plugin-deepgram')
+      return new STT({ apiKey, model, language, ...(baseURL && { baseUrl: baseURL }) })
+    }
+    default: return new openai.STT({ client: client(baseURL, apiKey, patience), apiKey, model, language, useRealtime: false })
+  }
+}
+
+function model ({ provider, base_url: baseURL = '', api_key: apiKey, model }: Provider, patience: Patience): llm.LLM {
+  return provider === 'livekit'
+    ? new inference.LLM({ model, ...(baseURL && { baseURL }) })
+    : new openai.LLM({ client: client(baseURL, apiKey, patience), model })
+}
+
+async function speaker ({ provider, base_url: baseURL = '', api_key: apiKey, model, voice: own }: Provider, wished: string | undefined, language: string, patience: Patience): Promise<tts.TTS> {
+  const voice = wished || own
+  switch (provider) {
+    case 'livekit': return new inference.TTS({ model: model as never, voice, language, ...(baseURL && { baseURL }) })
+    case 'elevenlabs': {
+      const { TTS } = await import('@livekit/agents-plugin-elevenlabs')
+      return new TTS({ apiKey, model, voiceId: voice, ...(baseURL && { baseURL }) })
+    }
+    default: return new openai.TTS({ client: client(baseURL, apiKey, patience), model, voice: voice as 'alloy' })
+  }
+}
+
+function recognisersInTurn (recognisers: stt.STT[], vad: VAD, onDeaf: (error: unknown) => void): stt.FallbackAdapter {
+  const options = { sttInstances: recognisers, vad, attemptTimeoutMs: LIMIT, maxRetryPerSTT: 0 }
+  return recognisers.some((one) => one.capabilities.streaming) ? new stt.FallbackAdapter(options) : told(new WholeUtterances(options), onDeaf)
+}
+
+/** Voices one after the other: what one of them fails at is not the conversation's failure as long as another one speaks. */
+function voicesInTurn (voices: tts.TTS[]): tts.FallbackAdapter {
+  const all = new tts.FallbackAdapter({ ttsInstances: voices, maxRetryPerTTS: 0, recoveryDelayMs: RECOVERY })
+  for (const one of voices) {
+    // The adapter would hand it on, and the session give up after the fourth.
+    one.removeAllListeners('error')
+    one.on('error', () => {})
+  }
+  return all
+}
+
+/** Tells the main process which of several has failed, and which is back. */
+function inTurn<Adapter extends object> (part: Part, providers: Provider[], all: object[], adapter: Adapter): Adapter {
+  const events = adapter as Adapter & { on (event: string, listener: (event: Record<string, unknown>) => void): void, sttInstances?: object[] }
+  events.on(`${part}_availability_changed`, ({ [part]: one, available }) => {
+    const place = (events.sttInstances ?? all).indexOf(one as object)
+    report({ type: 'failover', part, provider: `${place + 1} ${providers[place]?.provider ?? ''}`, available: available === true })
+  })
+  return adapter
 }
 
 const NOTHING_HEARD: stt.SpeechEvent = {
@@ -39,34 +117,35 @@ const NOTHING_HEARD: stt.SpeechEvent = {
   alternatives: [{ text: '', language: '' as stt.SpeechData['language'], startTime: 0, endTime: 0, confidence: 0 }]
 }
 
-/** Speech recognition whose failure is told: the framework only logs it, and the user would not be answered. */
-class Recognition extends openai.STT {
-  readonly #onDeaf: (error: unknown) => void
+/** Servers that recognise an utterance as a whole: it goes to the next one when the one before has failed. As a stream it would be lost with the first. */
+class WholeUtterances extends stt.FallbackAdapter {
+  override get capabilities () { return { ...super.capabilities, streaming: false } }
+}
 
-  constructor (options: ConstructorParameters<typeof openai.STT>[0], onDeaf: (error: unknown) => void) {
-    super(options)
-    this.#onDeaf = onDeaf
-  }
-
-  override async _recognize (...[buffer, signal]: Parameters<openai.STT['_recognize']>): Promise<stt.SpeechEvent> {
+/** Recognition whose failure is told: the framework only logs it, and the user would not be answered. */
+function told <Recogniser extends stt.STT> (recogniser: Recogniser, onDeaf: (error: unknown) => void): Recogniser {
+  const inside = recogniser as unknown as { _recognize (buffer: unknown, signal?: AbortSignal): Promise<stt.SpeechEvent> }
+  const recognise = inside._recognize.bind(recogniser)
+  inside._recognize = async (buffer, signal) => {
     try {
-      return await super._recognize(buffer, signal)
+      return await recognise(buffer, signal)
     } catch (error) {
-      if (!signal?.aborted) this.#onDeaf(error)
+      if (!signal?.aborted) onDeaf(error)
       return NOTHING_HEARD
     }
   }
+  return recogniser
 }
 
-function client (part: Part, baseURL: string, apiKey: string): OpenAI {
+function client (baseURL: string, apiKey: string, { patience, repetitions }: Patience): OpenAI {
   const client = new OpenAI({
     baseURL,
     apiKey,
     timeout: LIMIT,
-    maxRetries: REPETITIONS,
+    maxRetries: repetitions,
     // It would print pieces of answers that it cannot read.
     logLevel: 'off',
-    fetch: (url, init) => impatient(url, init, PATIENCE[part])
+    fetch: (url, init) => impatient(url, init, patience)
   })
   // The plugin takes only an AbortError for an interruption, the client throws another: every interruption would count as a failure.
   const create = client.audio.speech.create.bind(client.audio.speech)

@@ -1,10 +1,12 @@
 // The instructions of the agents: one editable file per agent type, with the greeting in its head.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AgentType } from './metadata.ts'
 
 /** Beside src/ and dist/, and so found from both. */
 const FOLDER = join(import.meta.dirname, '../prompts')
+
+const HEAD = ['greeting', 'apology', 'waiting', 'farewell', 'still_there', 'gone', 'language', 'voice'] as const
 
 export interface Prompt {
   instructions: string
@@ -14,18 +16,43 @@ export interface Prompt {
   apology: string
   /** What it says when a tool takes long; empty: nothing. */
   waiting: string
+  /** What it asks a user who keeps silent; empty: nothing. */
+  still_there: string
+  /** What it says before it hangs up because the user goes on keeping silent; empty: nothing. */
+  gone: string
+  /** The language of the conversation (BCP 47), and the speech server's voice for it; empty: those of the configuration. */
+  language: string
+  voice: string
   /** What it says before it hangs up because the session has used what it may; empty: nothing. */
   farewell: string
 }
 
-/**
- * Reads the instructions of a voice agent.
- * @param folder instead of the package's own prompts/ (PROMPTS_DIR).
- */
-export function voicePrompt (agentType: AgentType, folder = FOLDER): Prompt {
-  const shared = readPrompt(join(folder, 'voice', 'shared.md'))
-  const own = readPrompt(join(folder, 'voice', `${agentType}.md`))
-  return { ...shared, greeting: own.greeting, instructions: `${own.instructions}\n\n${shared.instructions}` }
+export interface PromptOptions {
+  /** Instead of the package's own prompts/ (PROMPTS_DIR). */
+  folder?: string
+  /** The user's wish (BCP 47): voice/<language>/ has the prompts of another language. */
+  language?: string
+  /** The conversation is in writing: writing.md instead of shared.md's rules for the voice. */
+  inWriting?: boolean
+}
+
+/** Reads the instructions of a voice agent, each time anew: what has changed holds from the next call on. */
+export function voicePrompt (agentType: AgentType, { folder = FOLDER, language = '', inWriting = false }: PromptOptions = {}): Prompt {
+  const base = join(folder, 'voice')
+  // The language as it is wished for, or without its region; never anything but letters and digits, for it names a folder.
+  const tags = /^[A-Za-z0-9-]+$/.test(language) ? [language.toLowerCase(), language.toLowerCase().split('-')[0]!] : []
+  const wished = tags.find((tag) => existsSync(join(base, tag, `${agentType}.md`)))
+  const place = wished ? join(base, wished) : base
+  const shared = readPrompt(join(place, 'shared.md'))
+  const own = readPrompt(join(place, `${agentType}.md`))
+  const rules = inWriting && existsSync(join(place, 'writing.md')) ? readPrompt(join(place, 'writing.md')) : shared
+  return {
+    ...shared,
+    greeting: own.greeting,
+    language: own.language || shared.language || (wished ?? ''),
+    voice: own.voice || shared.voice,
+    instructions: `${own.instructions}\n\n${rules.instructions}`
+  }
 }
 
 /** Reads what the avatar is told when its counselor category has no prompt. The greeting is an instruction: the model words it. */
@@ -35,13 +62,43 @@ export function avatarPrompt (folder = FOLDER): Prompt {
 
 /** A head between two lines of three dashes, a line for each thing to be said (`greeting: ...`), then the instructions. The head may be missing. */
 export function parsePrompt (text: string): Prompt {
+  // A word in the head that is none of these is a mistake that nobody would notice otherwise.
   const [, head = '', body = ''] = /^(?:---\n([^]*?)\n---\n)?([^]*)$/.exec(text.replaceAll('\r\n', '\n')) ?? []
   const said = (what: string) => new RegExp(`^${what}:(.*)$`, 'm').exec(head)?.[1]?.trim() ?? ''
-  return { greeting: said('greeting'), apology: said('apology'), waiting: said('waiting'), farewell: said('farewell'), instructions: body.trim() }
+  const unknown = head.split('\n').find((line) => line.trim() !== '' && !HEAD.some((what) => line.startsWith(`${what}:`)))
+  if (unknown !== undefined) throw new Error(`the head has "${unknown.split(':')[0]}", may have ${HEAD.join(', ')}`)
+  return { ...Object.fromEntries(HEAD.map((what) => [what, said(what)])) as Record<typeof HEAD[number], string>, instructions: body.trim() }
 }
 
+/** The last of each file that was right: a file that is broken while calls go on costs a line in the log, not the calls. */
+const lastGood = new Map<string, Prompt>()
+
 function readPrompt (file: string): Prompt {
-  const prompt = parsePrompt(readFileSync(file, 'utf8'))
-  if (prompt.instructions === '') throw new Error(`${file} holds no instructions`)
-  return prompt
+  try {
+    const prompt = parsePrompt(readFileSync(file, 'utf8'))
+    if (prompt.instructions === '') throw new Error('no instructions')
+    lastGood.set(file, prompt)
+    return prompt
+  } catch (error) {
+    const before = lastGood.get(file)
+    const wrong = new Error(`${file}: ${(error as Error).message}`)
+    if (!before) throw wrong
+    onBroken(wrong)
+    return before
+  }
+}
+
+let onBroken = (_error: Error): void => {}
+
+/** Reads every file once, so that a broken one is noticed before a call needs it, and tells `listener` of it, and of those that break later. */
+export function watchPrompts (listener: (error: Error) => void, folder = FOLDER): void {
+  onBroken = listener
+  for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.md')) continue
+    try {
+      readPrompt(join(folder, file))
+    } catch (error) {
+      listener(error as Error)
+    }
+  }
 }

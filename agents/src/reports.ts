@@ -19,6 +19,8 @@ export type Report =
   | { type: 'text', outcome: TextOutcome }
   /** A part of the conversation did not work for one turn. */
   | { type: 'failure', part: Part }
+  /** Of several providers of a part one has failed, and the next one is asked; or it is back. */
+  | { type: 'failover', part: Part, provider: string, available: boolean }
   /** Seconds from the end of the user's speech to the agent's, as the framework counts them. */
   | { type: 'answer', seconds: number }
   /** Seconds that one part of a turn took. */

@@ -79,6 +79,10 @@ export function createSupervisor ({ log, metrics, pool, removeGhost }: Superviso
       case 'tool': metrics.toolCalls.inc({ server: report.server, outcome: report.outcome }); break
       case 'text': metrics.texts.inc({ outcome: report.outcome }); break
       case 'failure': metrics.failures.inc({ part: report.part }); break
+      case 'failover':
+        metrics.failovers.inc({ part: report.part, provider: report.provider, to: report.available ? 'back' : 'next' })
+        log[report.available ? 'info' : 'warn']({ session_id: job.call?.sessionId, part: report.part, provider: report.provider }, report.available ? 'a provider is back' : 'a provider failed, the next one is asked')
+        break
       case 'answer': metrics.answers.observe(report.seconds); break
       case 'part': metrics.parts.observe({ part: report.part }, report.seconds); break
       case 'first_sound': metrics.firstSounds.observe(report.seconds); break

@@ -10,6 +10,7 @@ import { mcpToolsets } from './mcp/tools.ts'
 import { createModel, createParts } from './parts.ts'
 import { voicePrompt } from './prompts.ts'
 import { report, type Part, type TurnPart } from './reports.ts'
+import { createSilenceWatch } from './silence.ts'
 import { silenceHost } from './silence-host.ts'
 import { summarise } from './summary.ts'
 import { listenToTexts } from './texts.ts'
@@ -23,18 +24,27 @@ const FAREWELL = 15_000
 export async function runVoice (call: Call, config: VoiceConfig): Promise<void> {
   const { ctx, log, metadata } = call
   const agentType = metadata.mode === 'voice' ? metadata.agent_type : 'general'
-  const { instructions, greeting, apology, waiting, farewell } = voicePrompt(agentType, config.PROMPTS_DIR)
+  const inWriting = metadata.text_only ?? false
+  const { instructions, greeting, apology, waiting, farewell, still_there: stillThere, gone, ...wish } = voicePrompt(agentType, { folder: config.PROMPTS_DIR, language: metadata.language, inWriting })
   const historyLimits = { items: config.HISTORY_MAX_ITEMS, characters: config.HISTORY_MAX_CHARS }
-  const session = new voice.AgentSession({
-    ...createParts(config, (error) => failed('stt', error)),
-    turnHandling: {
-      // The bundled model on this machine; without the version, development mode would ask LiveKit Cloud.
-      turnDetection: new inference.TurnDetector({ version: 'v1-mini' }),
-      interruption: { mode: 'vad', minDuration: 200 }
-    },
-    // Browsers cancel echo; the default of 3 s would lose what is said into the agent's first words.
-    aecWarmupDuration: null
-  })
+  const { stt, tts, vad, ...parts } = await createParts(config, (error) => failed('stt', error), wish)
+  const session = new voice.AgentSession(inWriting
+    ? { ...parts, vad: null, turnHandling: { turnDetection: null }, userAwayTimeout: null }
+    : {
+        ...parts,
+        stt,
+        tts,
+        vad,
+        turnHandling: {
+          // The bundled model on this machine; without the version, development mode would ask LiveKit Cloud.
+          turnDetection: new inference.TurnDetector({ version: 'v1-mini' }),
+          interruption: { mode: 'vad', minDuration: 200 }
+        },
+        // Browsers cancel echo; the default of 3 s would lose what is said into the agent's first words.
+        aecWarmupDuration: null,
+        // silence.ts, which counts what is typed too.
+        userAwayTimeout: null
+      })
   silenceHost(session)
 
   /** A part of the conversation has failed for this turn: said to the user, as long as there is a voice to say it. */
@@ -68,6 +78,23 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
     if (metadata.summary) summary ??= summarise(model, newestOf(session.history, historyLimits), log)
     return summary
   }
+  const silence = createSilenceWatch({
+    ask: config.USER_SILENCE_ASK,
+    end: config.USER_SILENCE_END,
+    isThere: () => [...ctx.room.remoteParticipants.values()].some(isUser),
+    onAsk () {
+      log.info('the user keeps silent, asking')
+      if (stillThere) ifConversing(() => session.say(stillThere, { addToChatCtx: false }))
+    },
+    onEnd () {
+      log.info('the user keeps silent, hanging up')
+      endForGood(gone, 'idle').catch((error: unknown) => log.error({ error }, 'the agent could not hang up'))
+    }
+  })
+  session.on(voice.AgentSessionEventTypes.AgentStateChanged, ({ newState }) => silence.agent(newState !== 'listening'))
+  session.on(voice.AgentSessionEventTypes.UserStateChanged, ({ newState }) => silence.user(newState === 'speaking'))
+  for (const event of [RoomEvent.ParticipantConnected, RoomEvent.ParticipantDisconnected] as const) ctx.room.on(event, silence.sign)
+  session.on(voice.AgentSessionEventTypes.Close, silence.stop)
   const listening = writeDown(call, session, config.SERVICE_URL, summaryAtEnd)
   meter(call, session, config.SERVICE_URL, { model, atEnd: summaryAtEnd })
   reportFirstSound(call, session)
@@ -83,21 +110,21 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   class Assistant extends voice.Agent {
     override async llmNode (...[conversation, tools, settings]: Parameters<voice.Agent['llmNode']>): ReturnType<voice.Agent['llmNode']> {
       if (modelCalls++ >= config.MAX_MODEL_CALLS) {
-        if (modelCalls - 1 === config.MAX_MODEL_CALLS) endForGood().catch((error: unknown) => log.error({ error }, 'the agent could not hang up'))
+        if (modelCalls - 1 === config.MAX_MODEL_CALLS) log.warn({ limit: config.MAX_MODEL_CALLS }, 'no more model calls in this session, hanging up')
+        if (modelCalls - 1 === config.MAX_MODEL_CALLS) endForGood(farewell).catch((error: unknown) => log.error({ error }, 'the agent could not hang up'))
         return null
       }
       return super.llmNode(newestOf(conversation, historyLimits), tools, settings)
     }
   }
 
-  /** The session has used what it may: says so and hangs up. Leaving alone would bring the next agent, with a budget of its own. */
-  async function endForGood (): Promise<void> {
-    log.warn({ limit: config.MAX_MODEL_CALLS }, 'no more model calls in this session, hanging up')
-    if (farewell) {
-      const said = session.say(farewell, { allowInterruptions: false, addToChatCtx: false })
+  /** Says a last word and hangs up. Leaving alone would bring the next agent. */
+  async function endForGood (lastWord: string, why?: 'idle'): Promise<void> {
+    if (lastWord) {
+      const said = session.say(lastWord, { allowInterruptions: false, addToChatCtx: false })
       await Promise.race([said.waitForPlayout(), sleep(FAREWELL)])
     }
-    await call.hangUp()
+    await call.hangUp(why)
   }
 
   const agent = new Assistant({ instructions, tools: [endCall(call), ...mcpToolsets(config.mcpServers, agentType, log, { maxCalls: config.MAX_TOOL_CALLS, waiting })] })
@@ -108,15 +135,18 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
     inputOptions: {
       // A user who returns finds the agent here; call.ts ends the job when they do not.
       closeOnDisconnect: false,
-      textEnabled: false
-    }
+      textEnabled: false,
+      ...(inWriting && { audioEnabled: false })
+    },
+    ...(inWriting && { outputOptions: { audioEnabled: false } })
   })
   listening()
   listenToTexts(ctx.room, { burst: config.TEXT_BURST, interval: config.TEXT_INTERVAL, characters: config.TEXT_MAX_CHARS }, log, (userInput) => ifConversing(() => {
+    silence.sign()
     session.interrupt()
     session.generateReply({ userInput })
   }))
-  log.info({ agent_type: agentType }, 'conversation ready')
+  log.info({ agent_type: agentType, text_only: inWriting, language: wish.language || undefined }, 'conversation ready')
 
   if (greeting) whenUserJoins(call, () => ifConversing(() => session.say(greeting, { allowInterruptions: true })))
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { ConfigError, VARIABLES, agentName, loadConfig } from '../src/config.ts'
 import { AGENT_TYPES, readMetadata } from '../src/metadata.ts'
-import { avatarPrompt, parsePrompt, voicePrompt } from '../src/prompts.ts'
+import { avatarPrompt, parsePrompt, voicePrompt, watchPrompts } from '../src/prompts.ts'
 
 const FOLDER = join(import.meta.dirname, '..')
 const livekit = { LIVEKIT_URL: 'ws://127.0.0.1:7880', LIVEKIT_API_KEY: 'key', LIVEKIT_API_SECRET: 'secret-of-at-least-32-characters-xx' }
@@ -107,6 +107,34 @@ test('the agents\' section of the service\'s .env.example lists the variables th
   assert.deepEqual(namesIn(others[0]!.split(/^# ===== /m)[0]!), VARIABLES.filter((name) => !namesIn(service).includes(name)))
 })
 
+const nothing = { greeting: '', apology: '', waiting: '', still_there: '', gone: '', language: '', voice: '', farewell: '' }
+
+test('prompts of a language: by the user\'s wish, with its voice; of one that is not there, the agent\'s own', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'prompts-'))
+  const write = (file: string, text: string) => {
+    mkdirSync(join(folder, 'voice', file, '..'), { recursive: true })
+    writeFileSync(join(folder, 'voice', file), text)
+  }
+  write('shared.md', '---\nlanguage: en\nvoice: amy\n---\nSpeak.')
+  write('writing.md', 'Write.')
+  write('diet.md', '---\ngreeting: Hi\n---\nEat.')
+  write('tracker.md', '---\nlanguage: fr\nvoice: siwis\n---\nNote.')
+  write('de/shared.md', '---\nvoice: thorsten\n---\nSprich.')
+  write('de/diet.md', '---\ngreeting: Hallo\n---\nIss.')
+  const read = (type: 'diet' | 'tracker', more = {}) => {
+    const { greeting, language, voice, instructions } = voicePrompt(type, { folder, ...more })
+    return [greeting, language, voice, instructions]
+  }
+  assert.deepEqual(read('diet'), ['Hi', 'en', 'amy', 'Eat.\n\nSpeak.'])
+  assert.deepEqual(read('diet', { inWriting: true }), ['Hi', 'en', 'amy', 'Eat.\n\nWrite.'])
+  assert.deepEqual(read('tracker'), ['', 'fr', 'siwis', 'Note.\n\nSpeak.'])
+  for (const language of ['de', 'de-AT', 'DE']) assert.deepEqual(read('diet', { language }), ['Hallo', 'de', 'thorsten', 'Iss.\n\nSprich.'])
+  assert.deepEqual(read('tracker', { language: 'de' }), ['', 'fr', 'siwis', 'Note.\n\nSpeak.'], 'has no German')
+  for (const language of ['it', '../de', '']) assert.deepEqual(read('diet', { language }), ['Hi', 'en', 'amy', 'Eat.\n\nSpeak.'])
+  write('diet.md', '---\ngreeting: Hey\n---\nEat well.')
+  assert.deepEqual(read('diet'), ['Hey', 'en', 'amy', 'Eat well.\n\nSpeak.'], 'as it is now')
+})
+
 const metadata = { session_id: 's', room_name: 'r', user_id: 'u', mode: 'voice', agent_type: 'diet', request_id: 'q', dispatch: 1 }
 
 test('reads the metadata of both modes', () => {
@@ -134,7 +162,7 @@ test('every agent type has instructions and a greeting, and the rules of a call'
     assert.match(prompt.instructions, /read aloud/)
   }
   assert.match(avatarPrompt().instructions, /supportive counsellor/)
-  assert.deepEqual(readdirSync(join(FOLDER, 'prompts/voice')).sort(), [...AGENT_TYPES, 'shared'].map((type) => `${type}.md`).sort())
+  assert.deepEqual(readdirSync(join(FOLDER, 'prompts/voice')).sort(), [...AGENT_TYPES, 'shared', 'writing'].map((type) => `${type}.md`).sort())
 })
 
 test('prompts can be replaced by a folder of one\'s own', () => {
@@ -142,9 +170,14 @@ test('prompts can be replaced by a folder of one\'s own', () => {
   mkdirSync(join(folder, 'voice'))
   writeFileSync(join(folder, 'voice/diet.md'), 'Eat.\r\n')
   writeFileSync(join(folder, 'voice/shared.md'), '---\napology: Sorry.\n---\nSpeak.')
-  assert.deepEqual(voicePrompt('diet', folder), { greeting: '', apology: 'Sorry.', waiting: '', farewell: '', instructions: 'Eat.\n\nSpeak.' })
-  assert.throws(() => voicePrompt('workout', folder), /workout\.md/)
+  assert.deepEqual(voicePrompt('diet', { folder }), { ...nothing, apology: 'Sorry.', instructions: 'Eat.\n\nSpeak.' })
+  assert.throws(() => voicePrompt('workout', { folder }), /workout\.md/)
   writeFileSync(join(folder, 'voice/diet.md'), '---\ngreeting: Hi\n---\n')
-  assert.throws(() => voicePrompt('diet', folder), /no instructions/)
-  assert.deepEqual(parsePrompt('---\ngreeting:  Hello there \n---\nBe kind.\n---\nAlways.'), { greeting: 'Hello there', apology: '', waiting: '', farewell: '', instructions: 'Be kind.\n---\nAlways.' })
+  const broken: string[] = []
+  watchPrompts(({ message }) => broken.push(message), folder)
+  assert.equal(broken.length, 1)
+  assert.match(broken[0]!, /diet\.md: no instructions/)
+  assert.equal(voicePrompt('diet', { folder }).instructions, 'Eat.\n\nSpeak.', 'the last one that was right')
+  assert.throws(() => parsePrompt('---\ngreting: Hello\n---\nBe kind.'), /the head has "greting"/)
+  assert.deepEqual(parsePrompt('---\ngreeting:  Hello there \n---\nBe kind.\n---\nAlways.'), { ...nothing, greeting: 'Hello there', instructions: 'Be kind.\n---\nAlways.' })
 })

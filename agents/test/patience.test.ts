@@ -59,8 +59,8 @@ test('a server that is slow, but goes on, is heard to the end', async (t) => {
 test('an interruption while speech is being made is no failure of the speech server', async (t) => {
   const requests: string[] = []
   const url = `${await serve(t, ({ url }) => { requests.push(url!) })}/v1`
-  const config = { STT_BASE_URL: url, LLM_BASE_URL: url, TTS_BASE_URL: url, STT_API_KEY: 'none', LLM_API_KEY: 'none', TTS_API_KEY: 'none', STT_MODEL: 'm', LLM_MODEL: 'm', TTS_MODEL: 'm', TTS_VOICE: 'alloy', STT_LANGUAGE: 'en' } as VoiceConfig
-  const { tts, connOptions } = createParts(config, () => assert.fail('deaf'))
+  const one = [{ provider: 'openai' as const, base_url: url, api_key: 'none', model: 'm', voice: 'alloy' }]
+  const { tts, connOptions } = await createParts({ STT_LANGUAGE: 'en', providers: { stt: one, llm: one, tts: one } } as VoiceConfig, () => assert.fail('deaf'))
   const errors: unknown[] = []
   tts.on('error', (error) => errors.push(error))
   const interruption = new AbortController()

@@ -14,8 +14,8 @@ const LOUD = -45
 
 interface Heard { at: number, level: number, samples: Int16Array, from: string }
 
-/** Joins and publishes a microphone that sends silence until something is said. `prepare` is given the room before it is entered; `token` is the service's. */
-export async function call (livekit: LiveKit, roomName: string, identity: string, prepare: (room: Room) => void = () => {}, token?: string) {
+/** Joins and publishes a microphone that sends silence until something is said. `prepare` is given the room before it is entered; `token` is the service's; one of a conversation in writing allows no microphone. */
+export async function call (livekit: LiveKit, roomName: string, identity: string, prepare: (room: Room) => void = () => {}, token?: string, withMicrophone = true) {
   const room = new Room()
   prepare(room)
   const heard: Heard[] = []
@@ -43,12 +43,12 @@ export async function call (livekit: LiveKit, roomName: string, identity: string
 
   const source = new AudioSource(RATE, 1, 200)
   const options = new TrackPublishOptions({ source: TrackSource.SOURCE_MICROPHONE })
-  await room.localParticipant!.publishTrack(LocalAudioTrack.createAudioTrack('microphone', source), options)
+  if (withMicrophone) await room.localParticipant!.publishTrack(LocalAudioTrack.createAudioTrack('microphone', source), options)
 
   const queue: Int16Array[] = []
   let speechEndedAt = 0
   let speechStartedAt = 0
-  let open = true
+  let open = withMicrophone
   const microphoneIsOpen = () => open
   const microphone = (async () => {
     let next = performance.now()

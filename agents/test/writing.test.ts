@@ -1,0 +1,89 @@
+// Calls that are not as usual, through the whole service: in writing, with a user who keeps silent, and by telephone.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { AccessToken } from 'livekit-server-sdk'
+import { call, type Caller } from './support/caller.ts'
+import { until } from './support/processes.ts'
+import { agentJoins } from './support/session.ts'
+import { startWholeStage, type WholeStage } from './support/stage.ts'
+
+const KEY = 'c8a1f04e7b92d3650e8b47cf12d59a6374eb08d1f6923ca5b0d71e6f48295c3b'
+
+let stage: WholeStage
+before(async () => {
+  stage = await startWholeStage({
+    env: { USER_SILENCE_ASK: '4', USER_SILENCE_END: '2' },
+    serviceEnv: { TRANSCRIPTS: 'on', TRANSCRIPT_KEYS: `one:${KEY}` }
+  })
+})
+after(async () => { await stage?.stop() })
+
+const said = (caller: Caller, from: string) => caller.transcripts.filter((one) => one.from === from).map(({ text }) => text)
+
+/** The service's record of the user's last session, and what happened in it. */
+async function record (user: string) {
+  const headers = { authorization: `Bearer ${stage.service.token(user)}` }
+  const { sessions: [session] } = await (await fetch(`${stage.service.url}/api/v1/sessions?limit=1`, { headers })).json() as { sessions: Array<{ id: string }> }
+  return await (await fetch(`${stage.service.url}/api/v1/sessions/${session!.id}`, { headers })).json() as Record<string, unknown> & { events: Array<{ type: string, data: Record<string, unknown> }> }
+}
+
+test('a conversation in writing: typed and answered, with a tool, a transcript and a record, and not a sound; silence ends it', async () => {
+  const { livekit, service, mcp, model, speech } = stage
+  const heardBefore = speech.output().length
+  const session = await service.start('wanda', 'workout', { text_only: true, transcript: true })
+  const { identity: agent } = await agentJoins(livekit, session.roomName)
+  const caller = await call(livekit, session.roomName, 'wanda', undefined, session.token, false)
+  await until('the greeting', () => said(caller, agent).length === 1)
+  await caller.room.localParticipant!.sendText('What is the weather in Paris?', { topic: 'lk.chat' })
+  await until('the answer', () => said(caller, agent).length === 2)
+  assert.match(said(caller, agent)[0]!, /workout coach/)
+  assert.match(said(caller, agent)[1]!, /snowy in Paris/)
+  assert.deepEqual(mcp.calls.map(({ tool }) => tool), ['get_weather'])
+  assert.match(String(model.requests.at(-1)!.messages[0]!.content), /in writing/)
+
+  // Nothing more is typed: asked, then told, then over.
+  await until('the room is gone', async () => (await livekit.rooms.listRooms([session.roomName])).length === 0, 20_000)
+  assert.deepEqual(said(caller, agent).slice(2).map((text) => text.split(/[?,]/)[0]), ['Are you still there', 'I have not heard from you for a while'])
+  assert.deepEqual(caller.heard, [])
+  assert.equal(speech.output().slice(heardBefore).match(/audio\/(speech|transcriptions)/g), null)
+  await caller.leave()
+
+  const over = await until('the end is on record', async () => {
+    const found = await record('wanda')
+    return found.state === 'ended' && found.end_reason === 'idle' && found
+  })
+  assert.deepEqual([over.text_only, over.agent_type], [true, 'workout'])
+  assert.deepEqual(over.events.map(({ type }) => type).filter((type) => type !== 'transcript.ready').sort(),
+    ['agent.joined', 'agent.left', 'participant.joined', 'participant.left', 'session.ended', 'session.started'])
+  const { lines } = await service.transcript('wanda')
+  assert.deepEqual(lines.map(({ by }) => by).slice(0, 4), ['agent', 'user', 'tool', 'agent'])
+  assert.equal(lines[1]!.text, 'What is the weather in Paris?')
+})
+
+test('who comes by telephone is heard, answered, and counted as the user', async () => {
+  const { livekit, service, speech } = stage
+  const session = await service.start('sibyl')
+  await agentJoins(livekit, session.roomName)
+  // As LiveKit's SIP bridge joins: a participant of kind SIP with an identity of its own.
+  const token = new AccessToken(livekit.apiKey, livekit.apiSecret, { identity: 'sip_+15550100', name: '+1 555 0100', ttl: 600, attributes: { 'sip.phoneNumber': '+15550100' } })
+  token.kind = 'sip'
+  token.addGrant({ roomJoin: true, room: session.roomName, canPublish: true, canSubscribe: true, canPublishData: true })
+  const joined = performance.now()
+  const caller = await call(livekit, session.roomName, 'sip_+15550100', undefined, await token.toJwt())
+  await caller.hearsSilence(await caller.hears(joined))
+  const { endedAt } = await caller.say(await speech.speak('What is the weather in Paris today?'))
+  const sound = await caller.hears(endedAt)
+  const end = await caller.hearsSilence(sound)
+  assert.match((await speech.recognise(caller.recording(sound - 100, end + 300))).toLowerCase(), /snowy in paris/)
+  const { body } = await service.status('sibyl', session.roomName)
+  assert.deepEqual([body.agent_connected, (body as { participants?: number }).participants], [true, 2])
+
+  await until('the silence has ended the call', async () => (await livekit.rooms.listRooms([session.roomName])).length === 0, 30_000)
+  const over = await until('the end is on record', async () => {
+    const found = await record('sibyl')
+    return found.state === 'ended' && found.end_reason === 'idle' && found
+  })
+  assert.deepEqual(over.events.filter(({ type }) => type.startsWith('participant.')).map(({ type, data }) => [type, data.identity]),
+    [['participant.joined', 'sip_+15550100'], ['participant.left', 'sip_+15550100']])
+  await caller.leave()
+})
