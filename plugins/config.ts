@@ -58,6 +58,7 @@ export const ConfigSchema = Type.Object({
   RETENTION_DAYS: Type.Integer({ default: 30, minimum: 2, maximum: 3650, description: 'Days that ended sessions and events are kept' }),
   TRANSCRIPTS: Type.Unsafe<'on' | 'off'>({ type: 'string', enum: ['on', 'off'], default: 'off', description: 'Whether a start may ask for a transcript' }),
   TRANSCRIPT_KEYS: Type.Optional(Type.String({ pattern: `^${transcriptKey}(,\\s*${transcriptKey})*$`, description: 'Keys that seal transcripts, as id:key, comma list, each 32 bytes in hex; the first seals, all open; required with TRANSCRIPTS' })),
+  TOOL_TOKEN_KEYS: Type.Optional(Type.String({ pattern: `^${transcriptKey}(,\\s*${transcriptKey})*$`, description: 'Keys that sign the tokens with which tools act for a user, as id:key, comma list, each 32 bytes in hex; the first signs, all are published' })),
   AGENT_USAGE: Type.Unsafe<'on' | 'off'>({ type: 'string', enum: ['on', 'off'], default: 'off', description: 'Whether agents are asked what they use' }),
   PRICES_FILE: Type.Optional(Type.String({ minLength: 1, description: 'JSON file of what usage costs' })),
   MONTHLY_MINUTES_PER_USER: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Minutes of connection that one user has in a calendar month (UTC); no limit when not set' })),
@@ -120,10 +121,13 @@ function contradictions (config: Config): string[] {
     known.set(value, name)
   }
   if (config.TRANSCRIPTS === 'on' && !config.TRANSCRIPT_KEYS) wrong.push('TRANSCRIPT_KEYS is required with TRANSCRIPTS')
-  const keys = config.TRANSCRIPT_KEYS ? readKeys(config.TRANSCRIPT_KEYS) : []
-  if (keys.some(({ hex }) => isGuessable(hex))) wrong.push('TRANSCRIPT_KEYS holds a placeholder: make each key with "openssl rand -hex 32"')
-  if (new Set(keys.map(({ id }) => id)).size < keys.length) wrong.push('TRANSCRIPT_KEYS has two keys of one id')
-  if (keys.some(({ hex }) => known.has(hex))) wrong.push('TRANSCRIPT_KEYS must differ from the other secrets')
+  for (const name of ['TRANSCRIPT_KEYS', 'TOOL_TOKEN_KEYS'] as const) {
+    const keys = config[name] ? readKeys(config[name]) : []
+    if (keys.some(({ hex }) => isGuessable(hex))) wrong.push(`${name} holds a placeholder: make each key with "openssl rand -hex 32"`)
+    if (new Set(keys.map(({ id }) => id)).size < keys.length) wrong.push(`${name} has two keys of one id`)
+    if (keys.some(({ hex }) => known.has(hex))) wrong.push(`${name} must differ from the other secrets`)
+    for (const { hex } of keys) known.set(hex, name)
+  }
   if (config.RECORDINGS !== 'off') for (const name of ['S3_BUCKET', 'S3_ACCESS_KEY', 'S3_SECRET_KEY'] as const) if (!config[name]) wrong.push(`${name} is required with RECORDINGS`)
   for (const name of [...secrets, 'LIVEKIT_API_KEY'] as const) if (config[name] !== config[name]?.trim()) wrong.push(`${name} begins or ends with a blank`)
   // Then everybody could say where a request comes from, and the limits per address would be none.

@@ -1,4 +1,4 @@
-// What the agents hand over: lines of transcripts, and what they use, with the tokens that came with their dispatch. Not for users, and not in their document.
+// What the agents hand over and ask for, with the tokens that came with their dispatch: lines of transcripts, what they use, tokens for tools. Not for users, and not in their document.
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -43,6 +43,11 @@ declare module 'fastify' {
 
 const bearer = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i
 
+const ToolTokenRequest = Strict({ audience: Type.String({ pattern: '^[\\x21-\\x7e]{1,256}$' }) })
+
+/** Minutes for which whoever verifies tool tokens may keep the public keys: a new key is to be published so long before it signs. */
+const KEYS_MAX_AGE = 5
+
 const agents: FastifyPluginAsyncTypebox = async (app) => {
   app.decorateRequest('agentOf', '')
   /** Before the body is read. */
@@ -62,6 +67,14 @@ const agents: FastifyPluginAsyncTypebox = async (app) => {
 
   app.post('/usage', { schema: { hide: true, body: Report }, config, onRequest: authenticated(app.usage.sessionOf) }, async (request) =>
     app.usage.report(request.agentOf, request.body, request.deadline))
+
+  app.post('/tool-token', { schema: { hide: true, body: ToolTokenRequest }, config, onRequest: authenticated(app.toolTokens.sessionOf) }, async (request) =>
+    app.toolTokens.issue(request.agentOf, request.body.audience, request.log, request.deadline))
+
+  app.get('/jwks.json', { schema: { hide: true } }, async (_request, reply) => {
+    reply.header('cache-control', `public, max-age=${KEYS_MAX_AGE * 60}`)
+    return app.toolTokens.published()
+  })
 }
 
-export default fp(agents, { name: 'agents', encapsulate: true, dependencies: ['errors'], decorators: { fastify: ['transcripts', 'usage', 'countRefusal'] } })
+export default fp(agents, { name: 'agents', encapsulate: true, dependencies: ['errors'], decorators: { fastify: ['transcripts', 'usage', 'toolTokens', 'countRefusal'] } })

@@ -19,6 +19,7 @@ import { createRetention, type Retention } from './sessions/retention.ts'
 import { createSessions, type Sessions } from './sessions/sessions.ts'
 import type { Session } from './sessions/store.ts'
 import { createStreams, type Streams } from './sessions/streams.ts'
+import { createToolTokens, type ToolTokens } from './sessions/tool-tokens.ts'
 import { createTranscriptKeys } from './sessions/transcript-keys.ts'
 import { createTranscripts, type Transcripts } from './sessions/transcripts.ts'
 import { noTracing, type Tracing } from './sessions/tracing.ts'
@@ -41,6 +42,7 @@ declare module 'fastify' {
     streams: Streams
     transcripts: Transcripts
     usage: Usage
+    toolTokens: ToolTokens
   }
 }
 
@@ -57,11 +59,13 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   const transcripts = createTranscripts({ store: app.transcriptStore, sessions: store, keys: config.TRANSCRIPT_KEYS ? createTranscriptKeys(config.TRANSCRIPT_KEYS) : undefined, audit, clock, log })
   const usage = createUsage({ store: app.usageStore, tokens: config.AGENT_USAGE === 'on' ? createUsageTokens(config.LIVEKIT_API_SECRET) : undefined, prices: app.prices, audit, clock, log, keepDays: config.RETENTION_DAYS })
   const recordings = createRecordings({ store: app.recordingStore, sessions: store, egress: livekit.egress, files: app.recordingFiles, audit, clock, log, metrics })
+  const toolTokens = createToolTokens({ keys: config.TOOL_TOKEN_KEYS, store, clock })
   const metadataOf = async (session: Session, dispatch: number) => jobMetadata(session, dispatch, {
     systemPrompt: await categories.promptOf(session),
     traceparent: tracing.traceparent(),
     transcriptToken: transcripts.tokenFor(session),
-    usageToken: usage.tokenFor(session)
+    usageToken: usage.tokenFor(session),
+    toolToken: toolTokens.agentTokenFor(session)
   })
   const agentArrival = createAgentArrival({ livekit, clock })
   const lifecycle = createLifecycle({ store, livekit, clock, metrics, tracing, agentTimeout: config.AGENT_JOIN_TIMEOUT, onAgent: agentArrival.told, wake: () => reconciler.wake() })
@@ -129,6 +133,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   app.decorate('transcripts', transcripts)
   app.decorate('recordings', recordings)
   app.decorate('usage', usage)
+  app.decorate('toolTokens', toolTokens)
   app.decorate('reconciler', reconciler)
   app.decorate('retention', retention)
   const readiness = createReadiness({ store, livekit, clock })

@@ -8,6 +8,7 @@ import { createAvatarWatch } from './avatar-watch.ts'
 import { ifConversing, isUser, whenUserJoins, type Call } from './call.ts'
 import type { AvatarConfig } from './config.ts'
 import { mcpToolsets } from './mcp/tools.ts'
+import { userTokensOf } from './mcp/user-token.ts'
 import { avatarPrompt } from './prompts.ts'
 import { report, type AvatarState } from './reports.ts'
 import { silenceHost } from './silence-host.ts'
@@ -77,7 +78,7 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
     await setState('failed')
   }
 
-  const agent = new voice.Agent({ instructions, tools: mcpToolsets(config.mcpServers, 'avatar', log, { maxCalls: config.MAX_TOOL_CALLS }) })
+  const agent = new voice.Agent({ instructions, tools: mcpToolsets(config.mcpServers, 'avatar', log, { maxCalls: config.MAX_TOOL_CALLS, userTokens: userTokensOf(metadata, config.SERVICE_URL) }) })
   await session.start({
     agent,
     room: ctx.room,

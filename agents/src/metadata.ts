@@ -13,6 +13,8 @@ const shared = {
   traceparent: z.string().max(100).optional(),
   /** Lets this session's agent write its transcript; there when one is wanted. A secret: never logged. */
   transcript_token: z.string().max(1000).optional(),
+  /** Lets this session's agent ask for tokens with which its tools act for the user. A secret: never logged. */
+  tool_token: z.string().max(1000).optional(),
   /** The transcript is to have a summary. */
   summary: z.literal(true).optional(),
   /** Lets this session's agent report what it uses; there when the service asks. A secret, too. */

@@ -7,6 +7,7 @@ import type { VoiceConfig } from './config.ts'
 import { newestOf } from './history.ts'
 import { reasonOf } from './log.ts'
 import { mcpToolsets } from './mcp/tools.ts'
+import { userTokensOf } from './mcp/user-token.ts'
 import { createModel, createParts } from './parts.ts'
 import { voicePrompt } from './prompts.ts'
 import { report, type Part, type TurnPart } from './reports.ts'
@@ -127,7 +128,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
     await call.hangUp(why)
   }
 
-  const agent = new Assistant({ instructions, tools: [endCall(call), ...mcpToolsets(config.mcpServers, agentType, log, { maxCalls: config.MAX_TOOL_CALLS, waiting })] })
+  const agent = new Assistant({ instructions, tools: [endCall(call), ...mcpToolsets(config.mcpServers, agentType, log, { maxCalls: config.MAX_TOOL_CALLS, userTokens: userTokensOf(metadata, config.SERVICE_URL), waiting })] })
   await session.start({
     agent,
     room: ctx.room,

@@ -66,9 +66,10 @@ export const grantOf = (mode: Mode, session: Pick<Session, 'text_only'>): JoinGr
  * It travels in the dispatch only, never in the room, where everybody could read it.
  * @param dispatch which dispatch of the session this is, from 1
  * @param more `systemPrompt`: what the agent of a video session is told (B4); `traceparent` of the span that sends for it, for the agent's own
- * spans; `transcriptToken` and `usageToken`: let it write this session's transcript, and report what it uses. Each is left out when there is none
+ * spans; `transcriptToken` and `usageToken`: let it write this session's transcript, and report what it uses; `toolToken`: lets it ask for tokens
+ * with which its tools act for the user. Each is left out when there is none
  */
-export function jobMetadata (session: Session, dispatch: number, { systemPrompt, traceparent, transcriptToken, usageToken }: { systemPrompt?: string, traceparent?: string, transcriptToken?: string, usageToken?: string } = {}): string {
+export function jobMetadata (session: Session, dispatch: number, { systemPrompt, traceparent, transcriptToken, usageToken, toolToken }: { systemPrompt?: string, traceparent?: string, transcriptToken?: string, usageToken?: string, toolToken?: string } = {}): string {
   return JSON.stringify({
     session_id: session.id,
     room_name: session.room_name,
@@ -84,6 +85,7 @@ export function jobMetadata (session: Session, dispatch: number, { systemPrompt,
     ...(transcriptToken && { transcript_token: transcriptToken }),
     ...(transcriptToken && session.summary && { summary: true }),
     ...(usageToken && { usage_token: usageToken }),
+    ...(toolToken && { tool_token: toolToken }),
     dispatch
   })
 }

@@ -8,6 +8,7 @@ import { reasonOf, type Logger } from '../log.ts'
 import type { ToolOutcome } from '../reports.ts'
 import type { McpServer } from './config.ts'
 import { TooLargeError, clean, guardedFetch, textOf } from './guards.ts'
+import type { UserTokens } from './user-token.ts'
 import { TooSlowError, createCheck, type Check } from './schema.ts'
 
 const MAX_TOOLS = 128
@@ -39,6 +40,8 @@ export interface McpClientOptions {
   server: McpServer
   allowed: Set<string>
   log: Logger
+  /** For a server that acts for the user. */
+  userTokens?: UserTokens
   /** Told the tools whenever they are discovered anew. */
   onTools (tools: McpTool[]): void
   onOutcome? (outcome: ToolOutcome): void
@@ -48,7 +51,7 @@ export interface McpClientOptions {
  * Creates the client of one server. `start` never throws: a server that is down costs its tools, not the call,
  * and is asked again in the background until it is up.
  */
-export function createMcpClient ({ server, allowed, log, onTools, onOutcome = () => {} }: McpClientOptions) {
+export function createMcpClient ({ server, allowed, log, userTokens, onTools, onOutcome = () => {} }: McpClientOptions) {
   const checks = new Map<string, Check>()
   /** Tools whose schema takes too long: not tried again, the call would stand still each time. */
   const tooSlow = new Set<string>()
@@ -64,10 +67,10 @@ export function createMcpClient ({ server, allowed, log, onTools, onOutcome = ()
     const broken = new AbortController()
     const transport = new StreamableHTTPClientTransport(new URL(server.url), {
       requestInit: { headers: server.headers },
-      fetch: guardedFetch(server.max_response_bytes, (error) => {
+      fetch: forUser(guardedFetch(server.max_response_bytes, (error) => {
         broken.abort(error)
         onBroken()
-      }),
+      })),
       // The client reconnects by itself only to resume a stream; a call is repeated by `call` below, if at all.
       reconnectionOptions: { maxRetries: 0, initialReconnectionDelay: 1000, maxReconnectionDelay: 1000, reconnectionDelayGrowFactor: 1 }
     })
@@ -76,6 +79,18 @@ export function createMcpClient ({ server, allowed, log, onTools, onOutcome = ()
     client.setNotificationHandler(ToolListChangedNotificationSchema, () => { discover().catch(() => rediscover()) })
     await client.connect(transport, { timeout: server.connect_timeout, signal: closing.signal })
     return { client, broken }
+  }
+
+  /** Each request with a token that is good now: one that is asked for when the call begins would be too old at its end. */
+  function forUser (inner: typeof fetch): typeof fetch {
+    const { audience } = server
+    if (!audience) return inner
+    return async (input, init) => {
+      if (!userTokens) throw Object.assign(new Error('no tokens for users'), { code: 'no token of the service in the dispatch' })
+      const headers = new Headers(init?.headers)
+      headers.set('authorization', `Bearer ${await userTokens(audience)}`)
+      return inner(input, { ...init, headers })
+    }
   }
 
   /** The open connection, or a new one. A failed attempt is forgotten, so that the next call tries again. */

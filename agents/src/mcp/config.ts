@@ -10,6 +10,8 @@ const ToolList = z.array(ToolName).max(64)
 const Auth = z.discriminatedUnion('type', [
   /** `Authorization: Bearer <value of the variable>` */
   z.strictObject({ type: z.literal('bearer'), token_env: z.string().min(1) }),
+  /** `Authorization: Bearer <token of the service>` for the user of the call; `audience` is what the server calls itself. */
+  z.strictObject({ type: z.literal('user'), audience: z.string().regex(/^[\x21-\x7e]{1,256}$/) }),
   /** Any header, e.g. `x-api-key`. */
   z.strictObject({ type: z.literal('header'), name: z.string().regex(/^[A-Za-z0-9-]{1,64}$/), value_env: z.string().min(1) })
 ])
@@ -37,8 +39,8 @@ const Server = z.strictObject({
 
 const Config = z.strictObject({ servers: z.array(Server).max(16) })
 
-/** One server, its credential resolved to a header. */
-export type McpServer = Omit<z.infer<typeof Server>, 'auth'> & { headers: Record<string, string> }
+/** One server, its credential resolved to a header, or to whom a token for the user of each call is to be given. */
+export type McpServer = Omit<z.infer<typeof Server>, 'auth'> & { headers: Record<string, string>, audience?: string }
 
 /**
  * Reads MCP_CONFIG.
@@ -60,7 +62,7 @@ export function readMcpConfig (source: string, env: Record<string, string | unde
   const names = result.data.servers.map((server) => server.name)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice) throw new Error(`MCP_CONFIG names the server "${twice}" twice`)
-  return result.data.servers.map(({ auth, ...server }) => ({ ...server, headers: headersOf(server.name, auth, env) }))
+  return result.data.servers.map(({ auth, ...server }) => ({ ...server, headers: headersOf(server.name, auth, env), ...(auth?.type === 'user' && { audience: auth.audience }) }))
 }
 
 /** The tools of a server that an agent type may use. */
@@ -69,7 +71,7 @@ export function allowedTools (server: McpServer, agentType: typeof AGENT_TYPES[n
 }
 
 function headersOf (server: string, auth: z.infer<typeof Auth> | undefined, env: Record<string, string | undefined>): Record<string, string> {
-  if (!auth) return {}
+  if (!auth || auth.type === 'user') return {}
   const variable = auth.type === 'bearer' ? auth.token_env : auth.value_env
   const secret = env[variable]
   const flaw = secret ? flawOfKey(secret) : 'is missing or empty'

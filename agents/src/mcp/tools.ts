@@ -6,6 +6,7 @@ import type { Logger } from '../log.ts'
 import { report } from '../reports.ts'
 import { createMcpClient, ToolCallError, type McpTool } from './client.ts'
 import { allowedTools, type McpServer } from './config.ts'
+import type { UserTokens } from './user-token.ts'
 
 /** Milliseconds a tool may take before the agent says that it is on it. */
 const WAITING_AFTER = 1500
@@ -13,19 +14,21 @@ const WAITING_AFTER = 1500
 export interface ToolOptions {
   /** Calls in this session, of all servers together. */
   maxCalls: number
+  /** Tokens with which servers act for the user of this call. */
+  userTokens?: UserTokens
   /** What an agent with a voice of its own says when a tool takes long. */
   waiting?: string
 }
 
 /** One toolset per server that this agent type may use anything of. A tool name belongs to the first server that is allowed to offer it. */
-export function mcpToolsets (servers: McpServer[], agentType: AgentType | 'avatar', log: Logger, { maxCalls, waiting = '' }: ToolOptions): llm.Toolset[] {
+export function mcpToolsets (servers: McpServer[], agentType: AgentType | 'avatar', log: Logger, { maxCalls, userTokens, waiting = '' }: ToolOptions): llm.Toolset[] {
   let calls = 0
   const taken = new Set<string>()
   const toolsets: llm.Toolset[] = []
   for (const server of servers) {
     const allowed = new Set([...allowedTools(server, agentType)].filter((name) => !taken.has(name)))
     for (const name of allowed) taken.add(name)
-    if (allowed.size > 0) toolsets.push(toolset(server, allowed, log, waiting, mayCall))
+    if (allowed.size > 0) toolsets.push(toolset(server, allowed, log, waiting, mayCall, userTokens))
   }
   return toolsets
 
@@ -35,12 +38,13 @@ export function mcpToolsets (servers: McpServer[], agentType: AgentType | 'avata
   }
 }
 
-function toolset (server: McpServer, allowed: Set<string>, log: Logger, waiting: string, mayCall: () => boolean): llm.Toolset {
+function toolset (server: McpServer, allowed: Set<string>, log: Logger, waiting: string, mayCall: () => boolean, userTokens?: UserTokens): llm.Toolset {
   let update: ((tools: McpTool[]) => void) | undefined
   const client = createMcpClient({
     server,
     allowed,
     log,
+    userTokens,
     onTools: (tools) => update?.(tools),
     onOutcome: (outcome) => report({ type: 'tool', server: server.name, outcome })
   })

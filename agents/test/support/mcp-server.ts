@@ -12,8 +12,8 @@ export const TOKEN = 'mcp-secret-token'
 export const WEATHER = 'It is snowy in Paris with minus four degrees.'
 const TEN_MEGABYTES = 10 * 1024 * 1024
 
-/** Starts the server. It asks for the bearer token TOKEN, except with `open`. */
-export async function startMcpServer (options: { open?: boolean, port?: number } = {}) {
+/** Starts the server. It asks for the bearer token TOKEN, except with `open`, or for what `accepts` says. */
+export async function startMcpServer (options: { open?: boolean, port?: number, accepts? (authorization: string): Promise<boolean> } = {}) {
   const calls: Array<{ tool: string, args: unknown, aborted: boolean }> = []
   const requests: Array<{ method?: string, headers: IncomingMessage['headers'], startedAt: number, endedAt: number }> = []
   const state = { failures: 0, extra: false }
@@ -58,7 +58,8 @@ export async function startMcpServer (options: { open?: boolean, port?: number }
   }
 
   async function handle (request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (!options.open && request.headers.authorization !== `Bearer ${TOKEN}`) {
+    const { authorization = '' } = request.headers
+    if (options.accepts ? !await options.accepts(authorization) : !options.open && authorization !== `Bearer ${TOKEN}`) {
       response.writeHead(401).end()
       return
     }

@@ -1,0 +1,66 @@
+// Tools that act for the user, through the whole service: the tool server gets a token of this user and session that it can verify; nobody else sees it.
+import assert from 'node:assert/strict'
+import { createPublicKey, verify } from 'node:crypto'
+import { after, before, test } from 'node:test'
+import { call } from './support/caller.ts'
+import { startMcpServer } from './support/mcp-server.ts'
+import { until } from './support/processes.ts'
+import { agentJoins } from './support/session.ts'
+import { startWholeStage, type WholeStage } from './support/stage.ts'
+
+const KEY = 'c8a1f04e7b92d3650e8b47cf12d59a6374eb08d1f6923ca5b0d71e6f48295c3b'
+const seen: Array<Record<string, unknown>> = []
+const tokens = new Set<string>()
+let stage: WholeStage
+let mcp: Awaited<ReturnType<typeof startMcpServer>>
+
+/** As a tool server would: signature by the published key, whom it is for, whether it is still good. */
+async function accepts (authorization: string): Promise<boolean> {
+  const [header = '', body = '', signature = ''] = authorization.replace('Bearer ', '').split('.')
+  const { kid } = JSON.parse(Buffer.from(header, 'base64url').toString() || '{}') as { kid?: string }
+  const { keys } = await (await fetch(`${stage.service.url}/api/v1/agents/jwks.json`)).json() as { keys: Array<{ kid: string }> }
+  const key = keys.find((one) => one.kid === kid)
+  if (!key || !verify(null, Buffer.from(`${header}.${body}`), createPublicKey({ key, format: 'jwk' }), Buffer.from(signature, 'base64url'))) return false
+  const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as Record<string, unknown>
+  seen.push(claims)
+  tokens.add(authorization.replace('Bearer ', ''))
+  return claims.aud === 'tracker' && Number(claims.exp) * 1000 > Date.now()
+}
+
+before(async () => {
+  mcp = await startMcpServer({ accepts })
+  stage = await startWholeStage({ mcp: { url: mcp.url, auth: { type: 'user', audience: 'tracker' } }, serviceEnv: { TOOL_TOKEN_KEYS: `one:${KEY}`, LOG_LEVEL: 'debug' } })
+})
+after(async () => {
+  await stage?.stop()
+  await mcp?.kill()
+})
+
+test('two users, each with tools that act for them alone; in writing, so that all of it is read', async () => {
+  const { livekit, service, model, worker } = stage
+  for (const user of ['anna', 'bob']) {
+    const session = await service.start(user, 'workout', { text_only: true })
+    const { identity: agent } = await agentJoins(livekit, session.roomName)
+    const caller = await call(livekit, session.roomName, user, undefined, session.token, false)
+    await until('the greeting', () => caller.transcripts.some(({ from }) => from === agent))
+    seen.length = 0
+    await caller.room.localParticipant!.sendText('What is the weather in Paris?', { topic: 'lk.chat' })
+    await until('the answer', () => caller.transcripts.some(({ from, text }) => from === agent && /snowy in Paris/.test(text)), 15_000)
+    assert.ok(seen.length > 0)
+    for (const claims of seen) assert.deepEqual([claims.sub, claims.aud, claims.agent_type], [user, 'tracker', 'workout'])
+
+    const headers = { authorization: `Bearer ${service.token(user)}` }
+    const { sessions: [mine] } = await (await fetch(`${service.url}/api/v1/sessions?limit=1`, { headers })).json() as { sessions: Array<{ id: string }> }
+    assert.ok(seen.every(({ sid }) => sid === mine!.id))
+    const { events } = await (await fetch(`${service.url}/api/v1/sessions/${mine!.id}`, { headers })).json() as { events: Array<{ type: string, actor: string, data: Record<string, unknown> }> }
+    assert.deepEqual(events.filter(({ type }) => type === 'token.issued').map(({ actor, data }) => [actor, data.audience]), [['service', 'tracker']])
+    await service.end(user, session.roomName)
+    await caller.leave()
+  }
+  assert.equal(mcp.calls.length, 2)
+  assert.equal(tokens.size, 2)
+  for (const token of tokens) {
+    const [, , signature = ''] = token.split('.')
+    for (const [whose, text] of [['model', model.requests.map(({ raw }) => raw).join()], ['worker', worker.output()], ['service', service.log()]] as const) assert.ok(!text.includes(signature), `the ${whose} has seen a token`)
+  }
+})
