@@ -4,7 +4,7 @@ import { enterRoom, type Call } from './call.ts'
 import { loadConfig, type Config } from './config.ts'
 import { createLogger } from './log.ts'
 import { readMetadata } from './metadata.ts'
-import { watchPrompts } from './prompts.ts'
+import { readPrompts } from './prompts.ts'
 import { report } from './reports.ts'
 import { createRoomApi, removeAvatar } from './rooms.ts'
 import type { CallTrace } from './tracing.ts'
@@ -15,7 +15,7 @@ async function loadAgent (config: Config): Promise<(call: Call) => Promise<void>
   switch (config.agent) {
     case 'voice': {
       const { runVoice } = await import('./voice.ts')
-      watchPrompts((error) => createLogger(config.LOG_LEVEL, { agent: config.agent }).error({ error }, 'a prompt is broken, the one before is used'), config.PROMPTS_DIR)
+      readPrompts(config.PROMPTS_DIR)
       return (call) => runVoice(call, config)
     }
     case 'avatar': {

@@ -4,7 +4,7 @@ import { listenForHealth } from './health.ts'
 import { createLogger } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { holdPool } from './pool.ts'
-import { watchPrompts } from './prompts.ts'
+import { readPrompts } from './prompts.ts'
 import { createRoomApi, removeGhost } from './rooms.ts'
 import { createSupervisor } from './supervisor.ts'
 import { createWorker } from './worker.ts'
@@ -17,8 +17,7 @@ if (echoMode) process.env.ECHO_MODE = echoMode
 let config: Config
 try {
   config = loadConfig(process.env)
-  const broken: string[] = []
-  if (config.agent !== 'echo') watchPrompts(({ message }) => broken.push(message), config.PROMPTS_DIR)
+  const broken = config.agent === 'echo' ? [] : readPrompts(config.PROMPTS_DIR)
   if (broken.length > 0) throw new ConfigError(broken)
 } catch (error) {
   if (!(error instanceof ConfigError)) throw error

@@ -34,18 +34,20 @@ export interface PromptOptions {
   language?: string
   /** The conversation is in writing: writing.md instead of shared.md's rules for the voice. */
   inWriting?: boolean
+  /** A file is not right, and what it held before is used. */
+  onBroken?: OnBroken
 }
 
 /** Reads the instructions of a voice agent, each time anew: what has changed holds from the next call on. */
-export function voicePrompt (agentType: AgentType, { folder = FOLDER, language = '', inWriting = false }: PromptOptions = {}): Prompt {
+export function voicePrompt (agentType: AgentType, { folder = FOLDER, language = '', inWriting = false, onBroken = () => {} }: PromptOptions = {}): Prompt {
   const base = join(folder, 'voice')
   // The language as it is wished for, or without its region; never anything but letters and digits, for it names a folder.
   const tags = /^[A-Za-z0-9-]+$/.test(language) ? [language.toLowerCase(), language.toLowerCase().split('-')[0]!] : []
   const wished = tags.find((tag) => existsSync(join(base, tag, `${agentType}.md`)))
   const place = wished ? join(base, wished) : base
-  const shared = readPrompt(join(place, 'shared.md'))
-  const own = readPrompt(join(place, `${agentType}.md`))
-  const rules = inWriting && existsSync(join(place, 'writing.md')) ? readPrompt(join(place, 'writing.md')) : shared
+  const shared = readPrompt(join(place, 'shared.md'), onBroken)
+  const own = readPrompt(join(place, `${agentType}.md`), onBroken)
+  const rules = inWriting && existsSync(join(place, 'writing.md')) ? readPrompt(join(place, 'writing.md'), onBroken) : shared
   return {
     ...shared,
     greeting: own.greeting,
@@ -56,8 +58,8 @@ export function voicePrompt (agentType: AgentType, { folder = FOLDER, language =
 }
 
 /** Reads what the avatar is told when its counselor category has no prompt. The greeting is an instruction: the model words it. */
-export function avatarPrompt (folder = FOLDER): Prompt {
-  return readPrompt(join(folder, 'avatar', 'default.md'))
+export function avatarPrompt (folder = FOLDER, onBroken: OnBroken = () => {}): Prompt {
+  return readPrompt(join(folder, 'avatar', 'default.md'), onBroken)
 }
 
 /** A head between two lines of three dashes, a line for each thing to be said (`greeting: ...`), then the instructions. The head may be missing. */
@@ -73,32 +75,34 @@ export function parsePrompt (text: string): Prompt {
 /** The last of each file that was right: a file that is broken while calls go on costs a line in the log, not the calls. */
 const lastGood = new Map<string, Prompt>()
 
-function readPrompt (file: string): Prompt {
+/** @param onBroken told when the file is not right, and what it held before is given. @throws when there is nothing from before */
+function readPrompt (file: string, onBroken: OnBroken): Prompt {
   try {
     const prompt = parsePrompt(readFileSync(file, 'utf8'))
     if (prompt.instructions === '') throw new Error('no instructions')
     lastGood.set(file, prompt)
     return prompt
   } catch (error) {
-    const before = lastGood.get(file)
     const wrong = new Error(`${file}: ${(error as Error).message}`)
+    const before = lastGood.get(file)
     if (!before) throw wrong
     onBroken(wrong)
     return before
   }
 }
 
-let onBroken = (_error: Error): void => {}
+type OnBroken = (error: Error) => void
 
-/** Reads every file once, so that a broken one is noticed before a call needs it, and tells `listener` of it, and of those that break later. */
-export function watchPrompts (listener: (error: Error) => void, folder = FOLDER): void {
-  onBroken = listener
+/** Reads every file, for the calls to come. @returns what is wrong, a line for each broken file */
+export function readPrompts (folder = FOLDER): string[] {
+  const broken: string[] = []
   for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
     if (!file.endsWith('.md')) continue
     try {
-      readPrompt(join(folder, file))
+      readPrompt(join(folder, file), ({ message }) => broken.push(message))
     } catch (error) {
-      listener(error as Error)
+      broken.push((error as Error).message)
     }
   }
+  return broken
 }

@@ -26,7 +26,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   const { ctx, log, metadata } = call
   const agentType = metadata.mode === 'voice' ? metadata.agent_type : 'general'
   const inWriting = metadata.text_only ?? false
-  const { instructions, greeting, apology, waiting, farewell, still_there: stillThere, gone, ...wish } = voicePrompt(agentType, { folder: config.PROMPTS_DIR, language: metadata.language, inWriting })
+  const { instructions, greeting, apology, waiting, farewell, still_there: stillThere, gone, ...wish } = voicePrompt(agentType, { folder: config.PROMPTS_DIR, language: metadata.language, inWriting, onBroken: (error) => log.error({ error }, 'a prompt is broken, the one before is used') })
   const historyLimits = { items: config.HISTORY_MAX_ITEMS, characters: config.HISTORY_MAX_CHARS }
   const { stt, tts, vad, ...parts } = await createParts(config, (error) => failed('stt', error), wish)
   const session = new voice.AgentSession(inWriting

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { ConfigError, VARIABLES, agentName, loadConfig } from '../src/config.ts'
 import { AGENT_TYPES, readMetadata } from '../src/metadata.ts'
-import { avatarPrompt, parsePrompt, voicePrompt, watchPrompts } from '../src/prompts.ts'
+import { avatarPrompt, parsePrompt, voicePrompt, readPrompts } from '../src/prompts.ts'
 
 const FOLDER = join(import.meta.dirname, '..')
 const livekit = { LIVEKIT_URL: 'ws://127.0.0.1:7880', LIVEKIT_API_KEY: 'key', LIVEKIT_API_SECRET: 'secret-of-at-least-32-characters-xx' }
@@ -174,10 +174,10 @@ test('prompts can be replaced by a folder of one\'s own', () => {
   assert.throws(() => voicePrompt('workout', { folder }), /workout\.md/)
   writeFileSync(join(folder, 'voice/diet.md'), '---\ngreeting: Hi\n---\n')
   const broken: string[] = []
-  watchPrompts(({ message }) => broken.push(message), folder)
+  assert.equal(voicePrompt('diet', { folder, onBroken: ({ message }) => broken.push(message) }).instructions, 'Eat.\n\nSpeak.', 'the last one that was right')
+  assert.deepEqual(readPrompts(folder), broken)
   assert.equal(broken.length, 1)
   assert.match(broken[0]!, /diet\.md: no instructions/)
-  assert.equal(voicePrompt('diet', { folder }).instructions, 'Eat.\n\nSpeak.', 'the last one that was right')
   assert.throws(() => parsePrompt('---\ngreting: Hello\n---\nBe kind.'), /the head has "greting"/)
   assert.deepEqual(parsePrompt('---\ngreeting:  Hello there \n---\nBe kind.\n---\nAlways.'), { ...nothing, greeting: 'Hello there', instructions: 'Be kind.\n---\nAlways.' })
 })
