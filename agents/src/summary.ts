@@ -15,10 +15,14 @@ export async function summarise (model: llm.LLM, conversation: llm.ChatContext, 
   const chatCtx = new llm.ChatContext()
   chatCtx.addMessage({ role: 'system', content: INSTRUCTIONS })
   chatCtx.addMessage({ role: 'user', content: said.join('\n') })
+  // A failure is an event of the model's; the stream only ends.
+  let failure: unknown
+  model.on('error', ({ error }) => { failure = error })
   const stream = model.chat({ chatCtx, connOptions: ONCE })
   try {
     const { text } = await Promise.race([stream.collect(), sleep(PATIENCE).then(() => { throw new DOMException('timed out', 'TimeoutError') })])
-    return text.trim() || undefined
+    if (!text.trim()) throw failure ?? new Error('nothing was said')
+    return text.trim()
   } catch (error) {
     log.warn({ reason: reasonOf(error) }, 'no summary could be made')
     return undefined

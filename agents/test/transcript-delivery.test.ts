@@ -1,12 +1,14 @@
 // How lines of a transcript reach the service: while it is away, when it refuses them, and at the end of the call.
+import type { voice } from '@livekit/agents'
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Call } from '../src/call.ts'
 import type { Logger } from '../src/log.ts'
-import { openTranscript, type Line } from '../src/transcript.ts'
+import { openTranscript, writeDown, type Line } from '../src/transcript.ts'
 import { until } from './support/processes.ts'
 
 /** The service's side, with answers that a test gives. */
@@ -27,11 +29,13 @@ async function startReceiver (t: { after (work: () => void): void }, answer: (n:
   })
   const warnings: object[] = []
   const log = { warn: (fields: object) => warnings.push(fields) } as unknown as Logger
-  return { bodies, warnings, transcript: openTranscript(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 'token', log) }
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return { bodies, warnings, url, log, open: () => openTranscript(url, 'token', log) }
 }
 
 test('a service that is away for a moment gets every line, the latest of each, in order', async (t) => {
-  const { bodies, warnings, transcript } = await startReceiver(t, (n) => n === 1 ? 200 : n === 2 ? undefined : n === 3 ? 503 : 200)
+  const { bodies, warnings, open } = await startReceiver(t, (n) => n === 1 ? 200 : n === 2 ? undefined : n === 3 ? 503 : 200)
+  const transcript = open()
   const line = transcript.begin('agent', 'One.')
   line.set('One. Two.')
   line.set('One. Two.')
@@ -48,7 +52,8 @@ test('a service that is away for a moment gets every line, the latest of each, i
 })
 
 test('a transcript that is over is left alone', async (t) => {
-  const { bodies, warnings, transcript } = await startReceiver(t, (n) => n === 1 ? 200 : 409)
+  const { bodies, warnings, open } = await startReceiver(t, (n) => n === 1 ? 200 : 409)
+  const transcript = open()
   transcript.begin('user', 'too late')
   await until('it was refused', () => warnings.length === 1)
   transcript.begin('user', 'more')
@@ -58,7 +63,21 @@ test('a transcript that is over is left alone', async (t) => {
 })
 
 test('a service that is away for good holds up the end of a call for 5 s, and no more', async (t) => {
-  const { transcript } = await startReceiver(t, () => undefined)
+  const { open } = await startReceiver(t, () => undefined)
+  const transcript = open()
   transcript.begin('user', 'lost')
   assert.equal(await Promise.race([transcript.close().then(() => 'closed'), sleep(8000).then(() => 'waits')]), 'closed')
+})
+
+test('the summary is the last line, before the word that nothing more comes; without one there is none', async (t) => {
+  for (const summary of ['About the weather.', undefined]) {
+    const { bodies, url, log } = await startReceiver(t, () => 200)
+    const atEnd: Array<() => Promise<void>> = []
+    const call = { ctx: { addShutdownCallback: (work: () => Promise<void>) => atEnd.push(work) }, metadata: { transcript_token: 'token' }, log } as unknown as Call
+    const session = { on () {}, output: {} } as unknown as voice.AgentSession
+    writeDown(call, session, url, async () => summary)()
+    for (const work of atEnd) await work()
+    assert.deepEqual(bodies.flatMap(({ lines }) => lines).map(({ by, text }) => `${by}: ${text}`), summary ? ['summary: About the weather.'] : [])
+    assert.equal(bodies.at(-1)!.done, true)
+  }
 })
