@@ -420,6 +420,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what was used, by day and user
+         * @description The caller's own, oldest first; administrators see everybody's. A session counts on the day (UTC) on which it was started, some seconds after its end. As JSON or as CSV (`Accept: text/csv`).
+         */
+        get: operations["listUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users/{user_id}/export": {
         parameters: {
             query?: never;
@@ -725,13 +745,8 @@ export interface components {
             agent_type: "workout" | "diet" | "supplement" | "tracker" | "scheduler" | "general";
             /** @description Whether what is said is written down (docs/transcripts.md); 422 where no transcripts are kept */
             transcript?: boolean;
-            /** @description A conversation in writing: the user types (topic lk.chat), the agent answers as text (topic lk.transcription); the join token allows no microphone */
-            text_only?: boolean;
-            /**
-             * @description The language that the user would like to speak (BCP 47). An agent that does not know it speaks its own
-             * @example de
-             */
-            language?: string;
+            /** @description Whether the transcript is to have a summary, made at the end by the same language model; with `transcript` only */
+            summary?: boolean;
         };
         /** @description The room, and what it takes to join it */
         StartedVoiceSession: {
@@ -1024,10 +1039,6 @@ export interface components {
             agent_type?: "workout" | "diet" | "supplement" | "tracker" | "scheduler" | "general";
             /** @description Name of the counsellor category of a video session */
             counselor_category?: string;
-            /** @description Language that was asked for (BCP 47); the agent's own when missing */
-            language?: string;
-            /** @description Whether it was started as a conversation in writing */
-            text_only?: boolean;
             /**
              * @description Where it is on its way
              * @example starting
@@ -1085,6 +1096,41 @@ export interface components {
             /** @description Where the next page begins; null on the last one */
             next_cursor: string | null;
         };
+        Cost: {
+            /** @description ISO 4217 */
+            currency: string;
+            /** @description In its own unit, to a millionth */
+            amount: number;
+        };
+        ParticipantUsage: {
+            /** @description Identity in the room */
+            identity: string;
+            /** @description STANDARD (a user), AGENT, INGRESS, SIP */
+            kind: string;
+            /** @description How long it was connected, all its stays together */
+            seconds: number;
+        };
+        /** @description What it has used until now (docs/usage.md) */
+        SessionUsage: {
+            /** @description Connection of users, to the millisecond */
+            user_seconds: number;
+            /** @description Connection of agents, to the millisecond */
+            agent_seconds: number;
+            /** @description Speech that was recognised, to the millisecond */
+            stt_seconds: number;
+            /** @description Speech that was made, to the millisecond */
+            tts_seconds: number;
+            /** @description Tokens that the language model was given */
+            input_tokens: number;
+            /** @description Tokens that the language model gave */
+            output_tokens: number;
+            /** @description Tools that the agent called */
+            tool_calls: number;
+            /** @description What it costs by the prices of now; null where none are configured */
+            cost: components["schemas"]["Cost"] | null;
+            /** @description Whoever was in the room, in the order of their first joins: the first 100 */
+            participants: components["schemas"]["ParticipantUsage"][];
+        };
         SessionEvent: {
             /**
              * Format: date-time
@@ -1137,10 +1183,6 @@ export interface components {
             agent_type?: "workout" | "diet" | "supplement" | "tracker" | "scheduler" | "general";
             /** @description Name of the counsellor category of a video session */
             counselor_category?: string;
-            /** @description Language that was asked for (BCP 47); the agent's own when missing */
-            language?: string;
-            /** @description Whether it was started as a conversation in writing */
-            text_only?: boolean;
             /**
              * @description Where it is on its way
              * @example starting
@@ -1191,6 +1233,7 @@ export interface components {
              * @example 2026-01-01T10:00:00.000Z
              */
             expires_at: string;
+            usage: components["schemas"]["SessionUsage"];
             /** @description Oldest first: the latest 1,000, or those before events_cursor */
             events: components["schemas"]["SessionEvent"][];
             /** @description Where the page of earlier events begins; null on the last one */
@@ -1254,7 +1297,8 @@ export interface components {
          *           "by": "agent",
          *           "text": "It is snowy in Paris."
          *         }
-         *       ]
+         *       ],
+         *       "summary": "The user asked for the weather in Paris, which is snowy."
          *     }
          */
         Transcript: {
@@ -1278,6 +1322,8 @@ export interface components {
             began_at: string;
             /** @description In the order in which they were said */
             lines: components["schemas"]["TranscriptLine"][];
+            /** @description What it was about, when the start asked for it; null until the end */
+            summary: string | null;
         };
         /** @description What was said is gone */
         DeletedTranscript: {
@@ -1377,9 +1423,43 @@ export interface components {
             /** @description LiveKit join token */
             participant_token: string;
         };
+        UsageDay: {
+            /**
+             * Format: date
+             * @description The day (UTC) on which the sessions were started
+             * @example 2026-01-01
+             */
+            day: string;
+            /** @description Whose they are */
+            user_id: string;
+            /** @description How many of them are over */
+            sessions: number;
+            /** @description Connection of users, to the millisecond */
+            user_seconds: number;
+            /** @description Connection of agents, to the millisecond */
+            agent_seconds: number;
+            /** @description Speech that was recognised, to the millisecond */
+            stt_seconds: number;
+            /** @description Speech that was made, to the millisecond */
+            tts_seconds: number;
+            /** @description Tokens that the language model was given */
+            input_tokens: number;
+            /** @description Tokens that the language model gave */
+            output_tokens: number;
+            /** @description Tools that the agent called */
+            tool_calls: number;
+            /** @description What it costs by the prices of now; null where none are configured */
+            cost: components["schemas"]["Cost"] | null;
+        };
+        /** @description By day, then user */
+        UsagePage: {
+            usage: components["schemas"]["UsageDay"][];
+            /** @description Where the next page begins; null on the last one */
+            next_cursor: string | null;
+        };
         /** @description Everything that is stored of the user */
         UserExport: {
-            /** @description The user's sessions, each with its participants */
+            /** @description The user's sessions, each with its participants, and what its agents have used */
             sessions: {
                 [key: string]: unknown;
             }[];
@@ -1393,6 +1473,10 @@ export interface components {
             }[];
             /** @description What the app's backend was told of */
             messages: {
+                [key: string]: unknown;
+            }[];
+            /** @description What was used, by days */
+            usage: {
                 [key: string]: unknown;
             }[];
             /** @description What was said in them, where a transcript was asked for; lines are null where its key is gone */
@@ -3430,6 +3514,28 @@ export interface operations {
                      *       "created_at": "2026-01-01T10:00:00.000Z",
                      *       "ended_at": "2026-01-01T10:12:30.000Z",
                      *       "expires_at": "2026-01-01T16:00:00.000Z",
+                     *       "usage": {
+                     *         "user_seconds": 92.41,
+                     *         "agent_seconds": 93.02,
+                     *         "stt_seconds": 21.3,
+                     *         "tts_seconds": 38.64,
+                     *         "input_tokens": 2140,
+                     *         "output_tokens": 312,
+                     *         "tool_calls": 1,
+                     *         "cost": null,
+                     *         "participants": [
+                     *           {
+                     *             "identity": "alice",
+                     *             "kind": "STANDARD",
+                     *             "seconds": 92.41
+                     *           },
+                     *           {
+                     *             "identity": "agent-AJ_6Yr8",
+                     *             "kind": "AGENT",
+                     *             "seconds": 93.02
+                     *           }
+                     *         ]
+                     *       },
                      *       "events": [
                      *         {
                      *           "at": "2026-01-01T10:00:00.000Z",
@@ -4183,6 +4289,112 @@ export interface operations {
             };
         };
     };
+    listUsage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The first day; the first of this month when not given
+                 * @example 2026-01-01
+                 */
+                from?: string;
+                /**
+                 * @description The day after the last one
+                 * @example 2026-02-01
+                 */
+                to?: string;
+                /**
+                 * @description Only of this user; for administrators, who otherwise see everybody's
+                 * @example alice
+                 */
+                user_id?: string;
+                /** @description Lines per page, 1 to 1000 */
+                limit?: string;
+                /** @description next_cursor of the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was used, in the form that Accept asks for */
+            200: {
+                headers: {
+                    /** @description Of CSV: where the next page is (rel="next"), unless it is the last one */
+                    Link?: unknown;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsagePage"];
+                    "text/csv": string;
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description In none of the forms that are asked for */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     exportUserData: {
         parameters: {
             query?: never;
@@ -4221,6 +4433,7 @@ export interface operations {
                      *       ],
                      *       "acts": [],
                      *       "messages": [],
+                     *       "usage": [],
                      *       "transcripts": []
                      *     }
                      */

@@ -5,6 +5,7 @@ from .active_video_sessions import ActiveVideoSessions
 from .active_voice_session import ActiveVoiceSession
 from .active_voice_session_agent_type import ActiveVoiceSessionAgentType
 from .active_voice_sessions import ActiveVoiceSessions
+from .cost import Cost
 from .counselor_categories import CounselorCategories
 from .counselor_category import CounselorCategory
 from .counselor_category_change import CounselorCategoryChange
@@ -33,6 +34,7 @@ from .overview import Overview
 from .overview_agent_ms import OverviewAgentMs
 from .overview_agents import OverviewAgents
 from .overview_live import OverviewLive
+from .participant_usage import ParticipantUsage
 from .problem import Problem
 from .problem_errors_item import ProblemErrorsItem
 from .problem_errors_item_in import ProblemErrorsItemIn
@@ -56,6 +58,7 @@ from .session_mode import SessionMode
 from .session_page import SessionPage
 from .session_state import SessionState
 from .session_transcript_type_0 import SessionTranscriptType0
+from .session_usage import SessionUsage
 from .started_video_session import StartedVideoSession
 from .started_voice_session import StartedVoiceSession
 from .started_voice_session_agent_type import StartedVoiceSessionAgentType
@@ -69,12 +72,15 @@ from .transcript import Transcript
 from .transcript_line import TranscriptLine
 from .transcript_line_by import TranscriptLineBy
 from .transcript_state import TranscriptState
+from .usage_day import UsageDay
+from .usage_page import UsagePage
 from .user_export import UserExport
 from .user_export_acts_item import UserExportActsItem
 from .user_export_events_item import UserExportEventsItem
 from .user_export_messages_item import UserExportMessagesItem
 from .user_export_sessions_item import UserExportSessionsItem
 from .user_export_transcripts_item import UserExportTranscriptsItem
+from .user_export_usage_item import UserExportUsageItem
 from .video_session_request import VideoSessionRequest
 from .video_session_status import VideoSessionStatus
 from .voice_session_request import VoiceSessionRequest
@@ -105,6 +111,7 @@ __all__ = (
     "ActiveVoiceSession",
     "ActiveVoiceSessionAgentType",
     "ActiveVoiceSessions",
+    "Cost",
     "CounselorCategories",
     "CounselorCategory",
     "CounselorCategoryChange",
@@ -133,6 +140,7 @@ __all__ = (
     "OverviewAgentMs",
     "OverviewAgents",
     "OverviewLive",
+    "ParticipantUsage",
     "Problem",
     "ProblemErrorsItem",
     "ProblemErrorsItemIn",
@@ -156,6 +164,7 @@ __all__ = (
     "SessionPage",
     "SessionState",
     "SessionTranscriptType0",
+    "SessionUsage",
     "StartedVideoSession",
     "StartedVoiceSession",
     "StartedVoiceSessionAgentType",
@@ -167,12 +176,15 @@ __all__ = (
     "TranscriptLine",
     "TranscriptLineBy",
     "TranscriptState",
+    "UsageDay",
+    "UsagePage",
     "UserExport",
     "UserExportActsItem",
     "UserExportEventsItem",
     "UserExportMessagesItem",
     "UserExportSessionsItem",
     "UserExportTranscriptsItem",
+    "UserExportUsageItem",
     "VideoSessionRequest",
     "VideoSessionStatus",
     "VoiceSessionRequest",

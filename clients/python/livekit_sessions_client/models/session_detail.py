@@ -18,6 +18,7 @@ from ..types import UNSET, Unset
 if TYPE_CHECKING:
     from ..models.session_detail_agent import SessionDetailAgent
     from ..models.session_event import SessionEvent
+    from ..models.session_usage import SessionUsage
 
 
 T = TypeVar("T", bound="SessionDetail")
@@ -40,6 +41,7 @@ class SessionDetail:
         created_at (datetime.datetime): When it was started
         ended_at (datetime.datetime | None): When it ended
         expires_at (datetime.datetime): When it ends at the latest
+        usage (SessionUsage): What it has used until now (docs/usage.md)
         events (list[SessionEvent]): Oldest first: the latest 1,000, or those before events_cursor
         events_cursor (None | str): Where the page of earlier events begins; null on the last one
         agent_type (SessionDetailAgentType | Unset): What the agent is for
@@ -59,6 +61,7 @@ class SessionDetail:
     created_at: datetime.datetime
     ended_at: datetime.datetime | None
     expires_at: datetime.datetime
+    usage: SessionUsage
     events: list[SessionEvent]
     events_cursor: None | str
     agent_type: SessionDetailAgentType | Unset = UNSET
@@ -102,6 +105,8 @@ class SessionDetail:
 
         expires_at = self.expires_at.isoformat()
 
+        usage = self.usage.to_dict()
+
         events = []
         for events_item_data in self.events:
             events_item = events_item_data.to_dict()
@@ -135,6 +140,7 @@ class SessionDetail:
                 "created_at": created_at,
                 "ended_at": ended_at,
                 "expires_at": expires_at,
+                "usage": usage,
                 "events": events,
                 "events_cursor": events_cursor,
             }
@@ -154,6 +160,7 @@ class SessionDetail:
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.session_detail_agent import SessionDetailAgent
         from ..models.session_event import SessionEvent
+        from ..models.session_usage import SessionUsage
 
         d = dict(src_dict)
         id = UUID(d.pop("id"))
@@ -217,6 +224,8 @@ class SessionDetail:
 
         expires_at = datetime.datetime.fromisoformat(d.pop("expires_at"))
 
+        usage = SessionUsage.from_dict(d.pop("usage"))
+
         events = []
         _events = d.pop("events")
         for events_item_data in _events:
@@ -256,6 +265,7 @@ class SessionDetail:
             created_at=created_at,
             ended_at=ended_at,
             expires_at=expires_at,
+            usage=usage,
             events=events,
             events_cursor=events_cursor,
             agent_type=agent_type,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import UUID
 
 from attrs import define as _attrs_define
@@ -26,12 +26,14 @@ class Transcript:
         state (TranscriptState): Whether more may come
         began_at (datetime.datetime): When the session was started: times of captions count from then
         lines (list[TranscriptLine]): In the order in which they were said
+        summary (None | str): What it was about, when the start asked for it; null until the end
     """
 
     session_id: UUID
     state: TranscriptState
     began_at: datetime.datetime
     lines: list[TranscriptLine]
+    summary: None | str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -46,6 +48,9 @@ class Transcript:
             lines_item = lines_item_data.to_dict()
             lines.append(lines_item)
 
+        summary: None | str
+        summary = self.summary
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -54,6 +59,7 @@ class Transcript:
                 "state": state,
                 "began_at": began_at,
                 "lines": lines,
+                "summary": summary,
             }
         )
 
@@ -77,11 +83,19 @@ class Transcript:
 
             lines.append(lines_item)
 
+        def _parse_summary(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        summary = _parse_summary(d.pop("summary"))
+
         transcript = cls(
             session_id=session_id,
             state=state,
             began_at=began_at,
             lines=lines,
+            summary=summary,
         )
 
         transcript.additional_properties = d

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..models.user_export_messages_item import UserExportMessagesItem
     from ..models.user_export_sessions_item import UserExportSessionsItem
     from ..models.user_export_transcripts_item import UserExportTranscriptsItem
+    from ..models.user_export_usage_item import UserExportUsageItem
 
 
 T = TypeVar("T", bound="UserExport")
@@ -22,10 +23,12 @@ class UserExport:
     """Everything that is stored of the user
 
     Attributes:
-        sessions (list[UserExportSessionsItem]): The user's sessions, each with its participants
+        sessions (list[UserExportSessionsItem]): The user's sessions, each with its participants, and what its agents
+            have used
         events (list[UserExportEventsItem]): What happened in them, and was refused to the user
         acts (list[UserExportActsItem]): What the user did to what is somebody else's
         messages (list[UserExportMessagesItem]): What the app's backend was told of
+        usage (list[UserExportUsageItem]): What was used, by days
         transcripts (list[UserExportTranscriptsItem]): What was said in them, where a transcript was asked for; lines
             are null where its key is gone
     """
@@ -34,6 +37,7 @@ class UserExport:
     events: list[UserExportEventsItem]
     acts: list[UserExportActsItem]
     messages: list[UserExportMessagesItem]
+    usage: list[UserExportUsageItem]
     transcripts: list[UserExportTranscriptsItem]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -58,6 +62,11 @@ class UserExport:
             messages_item = messages_item_data.to_dict()
             messages.append(messages_item)
 
+        usage = []
+        for usage_item_data in self.usage:
+            usage_item = usage_item_data.to_dict()
+            usage.append(usage_item)
+
         transcripts = []
         for transcripts_item_data in self.transcripts:
             transcripts_item = transcripts_item_data.to_dict()
@@ -71,6 +80,7 @@ class UserExport:
                 "events": events,
                 "acts": acts,
                 "messages": messages,
+                "usage": usage,
                 "transcripts": transcripts,
             }
         )
@@ -84,6 +94,7 @@ class UserExport:
         from ..models.user_export_messages_item import UserExportMessagesItem
         from ..models.user_export_sessions_item import UserExportSessionsItem
         from ..models.user_export_transcripts_item import UserExportTranscriptsItem
+        from ..models.user_export_usage_item import UserExportUsageItem
 
         d = dict(src_dict)
         sessions = []
@@ -114,6 +125,13 @@ class UserExport:
 
             messages.append(messages_item)
 
+        usage = []
+        _usage = d.pop("usage")
+        for usage_item_data in _usage:
+            usage_item = UserExportUsageItem.from_dict(usage_item_data)
+
+            usage.append(usage_item)
+
         transcripts = []
         _transcripts = d.pop("transcripts")
         for transcripts_item_data in _transcripts:
@@ -128,6 +146,7 @@ class UserExport:
             events=events,
             acts=acts,
             messages=messages,
+            usage=usage,
             transcripts=transcripts,
         )
 

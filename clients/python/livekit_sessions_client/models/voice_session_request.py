@@ -19,18 +19,15 @@ class VoiceSessionRequest:
             VoiceSessionRequestAgentType.GENERAL.
         transcript (bool | Unset): Whether what is said is written down (docs/transcripts.md); 422 where no transcripts
             are kept
-        text_only (bool | Unset): A conversation in writing: the user types (topic lk.chat), the agent answers as text
-            (topic lk.transcription); the join token allows no microphone
-        language (str | Unset): The language that the user would like to speak (BCP 47). An agent that does not know it
-            speaks its own
+        summary (bool | Unset): Whether the transcript is to have a summary, made at the end by the same language model;
+            with `transcript` only
     """
 
     agent_type: VoiceSessionRequestAgentType | Unset = (
         VoiceSessionRequestAgentType.GENERAL
     )
     transcript: bool | Unset = UNSET
-    text_only: bool | Unset = UNSET
-    language: str | Unset = UNSET
+    summary: bool | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         agent_type: str | Unset = UNSET
@@ -39,9 +36,7 @@ class VoiceSessionRequest:
 
         transcript = self.transcript
 
-        text_only = self.text_only
-
-        language = self.language
+        summary = self.summary
 
         field_dict: dict[str, Any] = {}
 
@@ -50,10 +45,8 @@ class VoiceSessionRequest:
             field_dict["agent_type"] = agent_type
         if transcript is not UNSET:
             field_dict["transcript"] = transcript
-        if text_only is not UNSET:
-            field_dict["text_only"] = text_only
-        if language is not UNSET:
-            field_dict["language"] = language
+        if summary is not UNSET:
+            field_dict["summary"] = summary
 
         return field_dict
 
@@ -69,15 +62,12 @@ class VoiceSessionRequest:
 
         transcript = d.pop("transcript", UNSET)
 
-        text_only = d.pop("text_only", UNSET)
-
-        language = d.pop("language", UNSET)
+        summary = d.pop("summary", UNSET)
 
         voice_session_request = cls(
             agent_type=agent_type,
             transcript=transcript,
-            text_only=text_only,
-            language=language,
+            summary=summary,
         )
 
         return voice_session_request

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+T = TypeVar("T", bound="ParticipantUsage")
+
+
+@_attrs_define
+class ParticipantUsage:
+    """
+    Attributes:
+        identity (str): Identity in the room
+        kind (str): STANDARD (a user), AGENT, INGRESS, SIP
+        seconds (float): How long it was connected, all its stays together
+    """
+
+    identity: str
+    kind: str
+    seconds: float
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        identity = self.identity
+
+        kind = self.kind
+
+        seconds = self.seconds
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "identity": identity,
+                "kind": kind,
+                "seconds": seconds,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        d = dict(src_dict)
+        identity = d.pop("identity")
+
+        kind = d.pop("kind")
+
+        seconds = d.pop("seconds")
+
+        participant_usage = cls(
+            identity=identity,
+            kind=kind,
+            seconds=seconds,
+        )
+
+        participant_usage.additional_properties = d
+        return participant_usage
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties
