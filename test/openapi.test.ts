@@ -35,7 +35,7 @@ t.test('every operation has an id, a summary, a description, a tag and documente
 })
 
 t.test('what the app\'s backend is told is in it, too', async (t) => {
-  t.same(Object.keys(document.webhooks), ['session.started', 'session.ended', 'agent.joined', 'agent.failed', 'transcript.ready'])
+  t.same(Object.keys(document.webhooks), ['session.started', 'session.ended', 'agent.joined', 'agent.failed', 'transcript.ready', 'recording.ready'])
   for (const [type, { post }] of Object.entries<any>(document.webhooks)) {
     t.match(post, { summary: /\w/, requestBody: { content: { 'application/json': { schema: { properties: { type: { enum: [type] }, data: { $ref: '#/components/schemas/Session' } } } } } } })
   }

@@ -51,7 +51,7 @@ t.test('a user takes everything away, and nobody else does but an administrator,
   sameProblem(t, await erase('alice', app.as('eve')), adminOnly)
   t.equal((await exported('alice', admin)).json().sessions.length, 1)
   t.match(await query('select actor from session_events where type = \'admin.read\''), [{ actor: 'admin:root' }])
-  t.same((await exported('nobody')).json(), { sessions: [], events: [], acts: [], messages: [], usage: [], transcripts: [] })
+  t.same((await exported('nobody')).json(), { sessions: [], events: [], acts: [], messages: [], usage: [], transcripts: [], recordings: [] })
 })
 
 t.test('erased: live sessions end, every row goes, others\' lines lose the name, the deletion stays on record', async (t) => {
