@@ -1,9 +1,10 @@
 // What a conversation is made of: recognition, language model, voice, each by one server or by several in order. Each is asked with a limit, and once more when that may help; then the failure is told.
-import { inference, llm, stt, tts, type VAD } from '@livekit/agents'
+import { inference, llm, stt, tts } from '@livekit/agents'
 import * as openai from '@livekit/agents-plugin-openai'
 import OpenAI from 'openai'
 import type { VoiceConfig } from './config.ts'
 import type { Provider } from './providers.ts'
+import { EagerRecognition, type EagerOptions } from './recognition.ts'
 import { report, type Part } from './reports.ts'
 
 /**
@@ -21,20 +22,18 @@ const RECOVERY = 10_000
 export const ONCE = { maxRetry: 0, retryIntervalMs: 0, timeoutMs: LIMIT }
 
 /**
- * @param onDeaf what was said could not be recognised: the framework would say nothing about it.
+ * @param recognition what becomes of what is heard, and of what could not be recognised.
  * @param wish `language` (BCP 47) and `voice` of this conversation, when they are not the configuration's.
- * @returns what an AgentSession takes. Failures of the other two are its Error events.
+ * @returns what an AgentSession takes. Failures of the model and of the voice are its Error events.
  */
-export async function createParts (config: VoiceConfig, onDeaf: (error: unknown) => void, { language, voice }: { language?: string, voice?: string } = {}) {
+export async function createParts (config: VoiceConfig, recognition: EagerOptions, { language, voice }: { language?: string, voice?: string } = {}) {
   const spoken = language?.split('-')[0] || config.STT_LANGUAGE
   const { providers } = config
   const recognisers = await Promise.all(providers.stt.map((one) => recogniser(one, spoken, patienceOf('stt', providers.stt))))
   const voices = await Promise.all(providers.tts.map((one) => speaker(one, voice, spoken, patienceOf('tts', providers.tts))))
-  // Where there are several, those that hear whole utterances share the session's detection of speech.
-  const vad = recognisers.length > 1 ? new inference.VAD() : undefined
+  const heard = recognisers.length === 1 ? recognisers[0]! : inTurn('stt', providers.stt, recognisers, recognisersInTurn(recognisers))
   return {
-    vad,
-    stt: vad ? inTurn('stt', providers.stt, recognisers, recognisersInTurn(recognisers, vad, onDeaf)) : told(recognisers[0]!, onDeaf),
+    stt: heard.capabilities.streaming ? heard : new EagerRecognition(heard, recognition),
     llm: createModel(config),
     tts: voices.length === 1 ? voices[0]! : inTurn('tts', providers.tts, voices, voicesInTurn(voices)),
     connOptions: { sttConnOptions: ONCE, llmConnOptions: ONCE, ttsConnOptions: ONCE }
@@ -86,9 +85,9 @@ async function speaker ({ provider, base_url: baseURL = '', api_key: apiKey, mod
   }
 }
 
-function recognisersInTurn (recognisers: stt.STT[], vad: VAD, onDeaf: (error: unknown) => void): stt.FallbackAdapter {
-  const options = { sttInstances: recognisers, vad, attemptTimeoutMs: LIMIT, maxRetryPerSTT: 0 }
-  return recognisers.some((one) => one.capabilities.streaming) ? new stt.FallbackAdapter(options) : told(new WholeUtterances(options), onDeaf)
+function recognisersInTurn (recognisers: stt.STT[]): stt.FallbackAdapter {
+  const options = { sttInstances: recognisers, vad: new inference.VAD(), attemptTimeoutMs: LIMIT, maxRetryPerSTT: 0 }
+  return recognisers.some((one) => one.capabilities.streaming) ? new stt.FallbackAdapter(options) : new WholeUtterances(options)
 }
 
 /** Voices one after the other: what one of them fails at is not the conversation's failure as long as another one speaks. */
@@ -112,29 +111,9 @@ function inTurn<Adapter extends object> (part: Part, providers: Provider[], all:
   return adapter
 }
 
-const NOTHING_HEARD: stt.SpeechEvent = {
-  type: stt.SpeechEventType.FINAL_TRANSCRIPT,
-  alternatives: [{ text: '', language: '' as stt.SpeechData['language'], startTime: 0, endTime: 0, confidence: 0 }]
-}
-
 /** Servers that recognise an utterance as a whole: it goes to the next one when the one before has failed. As a stream it would be lost with the first. */
 class WholeUtterances extends stt.FallbackAdapter {
   override get capabilities () { return { ...super.capabilities, streaming: false } }
-}
-
-/** Recognition whose failure is told: the framework only logs it, and the user would not be answered. */
-function told <Recogniser extends stt.STT> (recogniser: Recogniser, onDeaf: (error: unknown) => void): Recogniser {
-  const inside = recogniser as unknown as { _recognize (buffer: unknown, signal?: AbortSignal): Promise<stt.SpeechEvent> }
-  const recognise = inside._recognize.bind(recogniser)
-  inside._recognize = async (buffer, signal) => {
-    try {
-      return await recognise(buffer, signal)
-    } catch (error) {
-      if (!signal?.aborted) onDeaf(error)
-      return NOTHING_HEARD
-    }
-  }
-  return recogniser
 }
 
 function client (baseURL: string, apiKey: string, { patience, repetitions }: Patience): OpenAI {

@@ -6,7 +6,7 @@ import type { AgentType } from './metadata.ts'
 /** Beside src/ and dist/, and so found from both. */
 const FOLDER = join(import.meta.dirname, '../prompts')
 
-const HEAD = ['greeting', 'apology', 'waiting', 'farewell', 'still_there', 'gone', 'language', 'voice'] as const
+const HEAD = ['greeting', 'apology', 'waiting', 'farewell', 'still_there', 'gone', 'language', 'voice', 'acknowledgements'] as const
 
 export interface Prompt {
   instructions: string
@@ -25,6 +25,8 @@ export interface Prompt {
   voice: string
   /** What it says before it hangs up because the session has used what it may; empty: nothing. */
   farewell: string
+  /** What users say to show that they listen: it does not end what the agent says. */
+  acknowledgements: string[]
 }
 
 export interface PromptOptions {
@@ -69,7 +71,21 @@ export function parsePrompt (text: string): Prompt {
   const said = (what: string) => new RegExp(`^${what}:(.*)$`, 'm').exec(head)?.[1]?.trim() ?? ''
   const unknown = head.split('\n').find((line) => line.trim() !== '' && !HEAD.some((what) => line.startsWith(`${what}:`)))
   if (unknown !== undefined) throw new Error(`the head has "${unknown.split(':')[0]}", may have ${HEAD.join(', ')}`)
-  return { ...Object.fromEntries(HEAD.map((what) => [what, said(what)])) as Record<typeof HEAD[number], string>, instructions: body.trim() }
+  return {
+    ...Object.fromEntries(HEAD.map((what) => [what, said(what)])) as Record<Exclude<typeof HEAD[number], 'acknowledgements'>, string>,
+    acknowledgements: said('acknowledgements').split(',').map(lettersOf).filter(Boolean),
+    instructions: body.trim()
+  }
+}
+
+/** Whether a text is nothing but one of the acknowledgements, however often, and however it is written ("Mm-hmm.", "mhm mhm"). */
+export function isListening (text: string, acknowledgements: string[]): boolean {
+  const words = text.split(/[\s,.!?…]+/).map(lettersOf).filter(Boolean)
+  return words.length > 0 && words.every((word) => acknowledgements.includes(word))
+}
+
+function lettersOf (text: string): string {
+  return text.toLowerCase().replace(/[^\p{L}\p{M}]/gu, '')
 }
 
 /** The last of each file that was right: a file that is broken while calls go on costs a line in the log, not the calls. */

@@ -9,7 +9,7 @@ import { reasonOf } from './log.ts'
 import { mcpToolsets } from './mcp/tools.ts'
 import { userTokensOf } from './mcp/user-token.ts'
 import { createModel, createParts } from './parts.ts'
-import { voicePrompt } from './prompts.ts'
+import { isListening, voicePrompt } from './prompts.ts'
 import { report, type Part, type TurnPart } from './reports.ts'
 import { createSilenceWatch } from './silence.ts'
 import { silenceHost } from './silence-host.ts'
@@ -26,20 +26,24 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   const { ctx, log, metadata } = call
   const agentType = metadata.mode === 'voice' ? metadata.agent_type : 'general'
   const inWriting = metadata.text_only ?? false
-  const { instructions, greeting, apology, waiting, farewell, still_there: stillThere, gone, ...wish } = voicePrompt(agentType, { folder: config.PROMPTS_DIR, language: metadata.language, inWriting, onBroken: (error) => log.error({ error }, 'a prompt is broken, the one before is used') })
+  const { instructions, greeting, apology, waiting, farewell, still_there: stillThere, gone, acknowledgements, ...wish } = voicePrompt(agentType, { folder: config.PROMPTS_DIR, language: metadata.language, inWriting, onBroken: (error) => log.error({ error }, 'a prompt is broken, the one before is used') })
   const historyLimits = { items: config.HISTORY_MAX_ITEMS, characters: config.HISTORY_MAX_CHARS }
-  const { stt, tts, vad, ...parts } = await createParts(config, (error) => failed('stt', error), wish)
-  const session = new voice.AgentSession(inWriting
+  const { stt, tts, ...parts } = await createParts(config, {
+    onDeaf: (error) => failed('stt', error),
+    // Whoever only says that they listen does not want to be answered.
+    listens: () => session.agentState === 'speaking' ? (text) => isListening(text, acknowledgements) : () => false
+  }, wish)
+  const session: voice.AgentSession = new voice.AgentSession(inWriting
     ? { ...parts, vad: null, turnHandling: { turnDetection: null }, userAwayTimeout: null }
     : {
         ...parts,
         stt,
         tts,
-        vad,
         turnHandling: {
           // The bundled model on this machine; without the version, development mode would ask LiveKit Cloud.
           turnDetection: new inference.TurnDetector({ version: 'v1-mini' }),
-          interruption: { mode: 'vad', minDuration: 200 }
+          // The agent falls silent soon, for everything that sounds like a voice; when it was none, or no words came, it goes on.
+          interruption: { mode: 'vad', minDuration: 100, falseInterruptionTimeout: 600 }
         },
         // Browsers cancel echo; the default of 3 s would lose what is said into the agent's first words.
         aecWarmupDuration: null,

@@ -24,7 +24,7 @@ test('the clouds by name: read, their keys looked up, and made into parts that s
   createLogger('silent', {})
   const config = loadConfig({ ...base, PROVIDERS: JSON.stringify(clouds), DEEPGRAM_API_KEY: 'dg', ELEVEN_API_KEY: 'el' }) as VoiceConfig
   assert.deepEqual(config.providers.stt, [{ provider: 'deepgram', api_key: 'dg', model: 'nova-3' }, { provider: 'livekit', api_key: 'none', model: 'deepgram/nova-3' }])
-  const { stt, llm, tts } = await createParts(config, () => {}, { language: 'de-AT' })
+  const { stt, llm, tts } = await createParts(config, { onDeaf () {} }, { language: 'de-AT' })
   t.after(() => Promise.all([stt.close(), tts.close()]))
   assert.deepEqual([stt.capabilities.streaming, tts.capabilities.streaming, llm.label()], [true, true, 'FallbackAdapter'])
 })

@@ -60,7 +60,7 @@ test('an interruption while speech is being made is no failure of the speech ser
   const requests: string[] = []
   const url = `${await serve(t, ({ url }) => { requests.push(url!) })}/v1`
   const one = [{ provider: 'openai' as const, base_url: url, api_key: 'none', model: 'm', voice: 'alloy' }]
-  const { tts, connOptions } = await createParts({ STT_LANGUAGE: 'en', providers: { stt: one, llm: one, tts: one } } as VoiceConfig, () => assert.fail('deaf'))
+  const { tts, connOptions } = await createParts({ STT_LANGUAGE: 'en', providers: { stt: one, llm: one, tts: one } } as VoiceConfig, { onDeaf: () => assert.fail('deaf') })
   const errors: unknown[] = []
   tts.on('error', (error) => errors.push(error))
   const interruption = new AbortController()
