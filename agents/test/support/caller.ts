@@ -56,14 +56,15 @@ export async function call (livekit: LiveKit, roomName: string, identity: string
     while (microphoneIsOpen()) {
       const samples = queue.shift() ?? silence
       if (levelOf(samples) > LOUD) {
-        speechEndedAt = performance.now()
+        // When it leaves the microphone, not when it is queued for it.
+        speechEndedAt = performance.now() + source.queuedDuration
         speechStartedAt ||= speechEndedAt
       }
       await source.captureFrame(new AudioFrame(samples, RATE, 1, FRAME))
-      next += 10
+      // As a microphone: what was missed is not made up for, it would wait in the queue from then on.
+      next = Math.max(next + 10, performance.now() - 20)
       const wait = next - performance.now()
       if (wait > 1) await sleep(wait)
-      else if (wait < -500) next = performance.now()
     }
   })()
 
@@ -105,6 +106,11 @@ export async function call (livekit: LiveKit, roomName: string, identity: string
     soundAfter,
     hears: (time: number, limit = 15_000) => until('a sound is heard', () => soundAfter(time), limit),
     silenceAfter,
+    /** How long each silence between two sounds was, milliseconds. */
+    pauses (from: number, to: number): number[] {
+      const loud = heard.filter(({ at, level }) => at > from && at < to && level > LOUD).map(({ at }) => at)
+      return loud.slice(1).map((at, i) => at - loud[i]!)
+    },
     hearsSilence: (time: number, quiet = 1200, limit = 30_000) => until('it becomes silent', () => silenceAfter(time, quiet), limit),
     /** What was heard between two moments, as one piece. */
     recording (from: number, to = Infinity): Int16Array {

@@ -36,13 +36,13 @@ export async function pythonForSpeech (installing: (folder: string) => void = ()
   return python
 }
 
-/** Starts both servers. */
-export async function startSpeech () {
+/** Starts both servers; `whisperOptions` choose another model. */
+export async function startSpeechServers (whisperOptions: string[] = []) {
   const python = await pythonForSpeech()
   const [sttPort, ttsPort] = [await freePort(), await freePort()]
   const keys = { STT_API_KEY: randomBytes(16).toString('hex'), TTS_API_KEY: randomBytes(16).toString('hex') }
   const env = { HF_HUB_OFFLINE: '1', ...keys }
-  const whisper = start(python, ['whisper/server.py', '--port', String(sttPort)], { cwd: FOLDER, env })
+  const whisper = start(python, ['whisper/server.py', '--port', String(sttPort), ...whisperOptions], { cwd: FOLDER, env })
   const tts = start(python, ['tts/server.py', '--port', String(ttsPort)], { cwd: FOLDER, env })
   const urls = { stt: `http://127.0.0.1:${sttPort}`, tts: `http://127.0.0.1:${ttsPort}` }
   await until(() => `the speech servers do not start:\n${whisper.output()}${tts.output()}`, async () =>
@@ -64,6 +64,10 @@ export async function startSpeech () {
   }
 }
 
+export type SpeechServers = Awaited<ReturnType<typeof startSpeechServers>>
+
+export const startSpeech = () => startSpeechServers()
+
 export type Speech = Awaited<ReturnType<typeof startSpeech>>
 
 /** Samples at 24 kHz of a text, from a speech server. */
@@ -75,6 +79,23 @@ export async function speak (url: string, key: string, text: string): Promise<In
   })
   if (!response.ok) throw new Error(`speech server: ${response.status}`)
   return new Int16Array(await response.arrayBuffer())
+}
+
+export interface Sound { samples: Int16Array, rate: number }
+
+/** What a program of the system says, flite or espeak-ng, as samples. */
+export async function spokenBy (program: string, args: string[], text: string): Promise<Sound> {
+  // flite opens its output by name, which it can with a pipe, not with the socket that Node gives it.
+  const command = program === 'flite' ? ['sh', '-c', 'flite "$@" -o /dev/stdout | cat', 'sh', ...args, '-t', text] : [program, ...args, '--stdout', text]
+  const { stdout } = await run(command[0]!, command.slice(1), { encoding: 'buffer', maxBuffer: 64 * 1024 * 1024 })
+  const begin = stdout.indexOf('data') + 8
+  return { rate: stdout.readUInt32LE(24), samples: new Int16Array(new Uint8Array(stdout.subarray(begin, begin + ((stdout.length - begin) & ~1))).buffer) }
+}
+
+/** The same at the rate of a call. */
+export async function spokenAt (rate: number, program: string, args: string[], text: string): Promise<Int16Array> {
+  const sound = await spokenBy(program, args, text)
+  return resampled(sound.samples, sound.rate, rate)
 }
 
 /** The text of samples, from a Whisper server. */

@@ -1,0 +1,62 @@
+// What a call weighs: 1, 5 and 10 conversations at once, each after six answers; proportional shares, read from /proc. `npm run prove:memory`;
+// CALLS names other numbers.
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { call } from '../support/caller.ts'
+import { processesOf, type Process } from '../support/job-processes.ts'
+import { until } from '../support/processes.ts'
+import { agentJoins, startSession } from '../support/session.ts'
+import { startStage, type Stage } from '../support/stage.ts'
+
+const TURNS = 6
+const CALLS = (process.env.CALLS ?? '1,5,10').split(',').map(Number)
+
+let stage: Stage
+before(async () => { stage = await startStage({ env: { MAX_JOBS: '20' } }) })
+after(async () => { await stage?.stop() })
+
+const sum = (processes: Process[]) => processes.reduce((all, { pssMb }) => all + pssMb, 0)
+const weights = () => {
+  const all = processesOf(stage.worker.child.pid!)
+  const inCall = new Set(stage.worker.lines().filter(({ msg }) => msg === 'agent joined').map(({ pid }) => pid))
+  return {
+    all,
+    jobs: all.filter(({ kind, pid }) => kind === 'job' && inCall.has(pid)),
+    idle: all.filter(({ kind, pid }) => kind === 'job' && !inCall.has(pid)),
+    shared: all.filter(({ kind }) => kind !== 'job')
+  }
+}
+
+test('what calls weigh', async () => {
+  const { livekit, worker, speech } = stage
+  const question = await speech.speak('What is the weather in Paris today?')
+  const { shared, idle } = weights()
+  console.log(`no call: ${shared.map(({ kind, pssMb }) => `${kind} ${pssMb}`).join(', ')}; idle processes ${idle.map(({ pssMb }) => pssMb).join(', ')} MB`)
+  for (const calls of CALLS) {
+    const callers = []
+    for (let i = 0; i < calls; i++) {
+      await until('a process waits', async () => (await worker.health()).idle_processes >= 1, 30_000)
+      const session = await startSession(livekit)
+      await agentJoins(livekit, session.roomName, 20_000)
+      const joined = performance.now()
+      const caller = await call(livekit, session.roomName, 'user-1')
+      await caller.hears(joined)
+      callers.push({ caller, session })
+    }
+    await sleep(6000)
+    await Promise.all(callers.map(async ({ caller }, i) => {
+      await sleep(i * 700)
+      for (let turn = 0; turn < TURNS; turn++) {
+        const { endedAt } = await caller.say(question)
+        await caller.hearsSilence(await caller.hears(endedAt, 30_000), 900)
+      }
+    }))
+    const { jobs, all } = weights()
+    console.log(`${calls} at once: ${Math.round(sum(jobs) / calls)} MB a call (${jobs.map(({ pssMb }) => pssMb).sort((a, b) => a - b).join(' ')}; resident ${Math.round(jobs.reduce((all, { rssMb }) => all + rssMb, 0) / calls)}), everything ${sum(all)} MB, without the idle ones ${sum(all) - sum(weights().idle)} MB`)
+    for (const { caller, session } of callers) {
+      await livekit.rooms.deleteRoom(session.roomName)
+      await caller.leave()
+    }
+    await until('the jobs have ended', async () => (await worker.health()).active_jobs === 0, 20_000)
+  }
+})
