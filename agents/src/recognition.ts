@@ -109,14 +109,15 @@ class EagerStream extends stt.SpeechStream {
           if (probability > SPEECH) {
             if (attempt) attempt.stands = false
           } else if (!attempt?.stands && (attempt?.over ?? true)) {
-            attempt = this.#ask(frames)
+            attempt = this.#ask(combineAudioFrames(frames))
             this.#announce(attempt, leavesOut)
           }
           break
         case VADEventType.END_OF_SPEECH: {
           const speechEndTime = Date.now() - silenceDuration - inferenceDuration
           this.#put({ type: stt.SpeechEventType.END_OF_SPEECH, speechEndTime })
-          const last = attempt?.stands ? attempt : this.#ask(sound)
+          const all = combineAudioFrames(sound)
+          const last = attempt?.stands ? this.#orAll(attempt, all) : this.#ask(all)
           const isLeftOut = leavesOut
           said = said.then(() => this.#conclude(last, isLeftOut, speechEndTime))
           attempt = undefined
@@ -127,36 +128,47 @@ class EagerStream extends stt.SpeechStream {
     await said
   }
 
-  #ask (frames: AudioFrame[]): Attempt {
+  /** The answer to an attempt, or, when no word was in it, to all of the speech: a short word may need the silence after it. */
+  #orAll (attempt: Attempt, all: AudioFrame): Attempt {
+    const text = attempt.text.then((heard) => heard.error !== undefined || textOf(heard) ? heard : this.#ask(all).text)
+    return { ...attempt, text }
+  }
+
+  #ask (sound: AudioFrame): Attempt {
     const { inner } = this.#recognition
     const attempt: Attempt = {
       stands: true,
       over: false,
-      text: inner.recognize(combineAudioFrames(frames), this.abortSignal).then((event) => ({ event }), (error: unknown) => ({ error })).finally(() => { attempt.over = true })
+      text: inner.recognize(sound, this.abortSignal).then((event) => ({ event }), (error: unknown) => ({ error })).finally(() => { attempt.over = true })
     }
     return attempt
   }
 
   /** Tells what was said so far, if it may be all. */
   async #announce (attempt: Attempt, isLeftOut: (text: string) => boolean): Promise<void> {
-    const { event } = await attempt.text
-    const text = event?.alternatives?.[0]?.text
+    const heard = await attempt.text
+    const [event, text] = [heard.event, textOf(heard)]
     if (event && text && attempt.stands && !isLeftOut(text)) this.#put({ ...event, type: stt.SpeechEventType.PREFLIGHT_TRANSCRIPT })
   }
 
   async #conclude (attempt: Attempt, isLeftOut: (text: string) => boolean, speechEndTime: number): Promise<void> {
-    const { event, error } = await attempt.text
+    const heard = await attempt.text
+    const { event, error } = heard
     if (error !== undefined) {
       if (!this.abortSignal.aborted) this.#recognition.options.onDeaf(error)
       return
     }
-    const text = event?.alternatives?.[0]?.text
+    const text = textOf(heard)
     if (event && text && !isLeftOut(text)) this.#put({ ...event, speechEndTime: event.speechEndTime ?? speechEndTime })
   }
 
   #put (event: stt.SpeechEvent): void {
     if (!this.output.closed) this.output.put(event)
   }
+}
+
+function textOf ({ event }: Heard): string | undefined {
+  return event?.alternatives?.[0]?.text
 }
 
 function copyOf (frame: AudioFrame): AudioFrame {

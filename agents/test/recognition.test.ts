@@ -127,6 +127,20 @@ test('a failure is told once, at the end of the speech, and not when it was abou
   assert.deepEqual(deaf, ['at the end'])
 })
 
+test('where no word was heard up to the pause, all of the speech is asked about', async () => {
+  const { asked, settled } = listen(async function * (asked) {
+    yield * [begin, voice, silence]
+    await until('it is asked', () => asked.requests[0])
+    asked.requests[0]!.answer('')
+    await turn()
+    yield end
+    await until('it is asked again', () => asked.requests[1])
+    asked.requests[1]!.answer('Yes.')
+  })
+  assert.deepEqual(await settled(3), [['START_OF_SPEECH'], ['END_OF_SPEECH'], ['FINAL_TRANSCRIPT', 'Yes.']])
+  assert.equal(asked.requests.length, 2)
+})
+
 test('what does not count is not told', async () => {
   const { asked, settled } = listen(async function * (asked) {
     yield * [begin, voice, silence]

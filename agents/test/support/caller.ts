@@ -98,7 +98,7 @@ export async function call (livekit: LiveKit, roomName: string, identity: string
         frame.set(samples.subarray(i, i + FRAME))
         queue.push(frame)
       }
-      await until('the sentence is said', () => queue.length === 0, samples.length / RATE * 1000 + 5000)
+      await until('the sentence is said', () => queue.length === 0, 3 * samples.length / RATE * 1000 + 5000)
       return { startedAt: speechStartedAt, endedAt: speechEndedAt }
     },
     /** Stops talking in the middle. */
