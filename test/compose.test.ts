@@ -4,6 +4,7 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { ConfigSchema } from '../plugins/config.ts'
 
+interface Network { internal?: boolean, ipam?: { config: [{ subnet: string }] } }
 interface Service {
   build?: string | { context: string, dockerfile?: string }
   image: string
@@ -18,14 +19,16 @@ interface Service {
   command?: string[]
   volumes?: string[]
   ports?: string[]
-  networks?: string[]
+  networks?: string[] | Record<string, { ipv4_address: string }>
   healthcheck?: object
 }
 
 const root = new URL('../', import.meta.url)
 const read = (file: string) => readFile(new URL(file, root), 'utf8')
-const { services } = parse(await read('docker-compose.yml'), { merge: true }) as { services: Record<string, Service> }
+const { services, networks } = parse(await read('docker-compose.yml'), { merge: true }) as { services: Record<string, Service>, networks: Record<string, Network> }
 const all = Object.entries(services)
+
+const networksOf = ({ networks = [] }: Service) => Array.isArray(networks) ? networks : Object.keys(networks)
 
 /** The Dockerfile of what is built here; nothing for what is pulled. */
 async function dockerfileOf ({ build }: Service): Promise<string | undefined> {
@@ -116,7 +119,7 @@ t.test('ingress and egress find the Redis, the LiveKit and the ports that the ot
     t.same(config.redis, server.redis, `${name}: LiveKit's Redis`)
     t.equal(service.environment!.LIVEKIT_WS_URL, `ws://livekit:${server.port}`, `${name}: LiveKit`)
     t.match(JSON.stringify(service.healthcheck), new RegExp(`http://127\\.0\\.0\\.1:${config.health_port}/`), `${name}: is asked where it answers`)
-    for (const network of ['front', 'data']) t.ok(service.networks!.includes(network), `${name}: ${network}`)
+    for (const network of ['edge', 'data']) t.ok(networksOf(service).includes(network), `${name}: ${network}`)
   }
 
   t.same(ingress.ports, [`${streams.rtmp_port}:${streams.rtmp_port}`, `${streams.rtc_config.udp_port}:${streams.rtc_config.udp_port}/udp`])
@@ -125,5 +128,17 @@ t.test('ingress and egress find the Redis, the LiveKit and the ports that the ot
   t.match(livekit.environment!.LIVEKIT_INGRESS_RTMP_BASE_URL, new RegExp(`^rtmp://\\$\\{DOMAIN:-localhost\\}:${streams.rtmp_port}/`))
   const [, path = ''] = /^https:\/\/livekit\.\$\{DOMAIN:-localhost\}(\/\w+)$/.exec(String(livekit.environment!.LIVEKIT_INGRESS_WHIP_BASE_URL)) ?? []
   t.match(await read('deploy/caddy/Caddyfile'), new RegExp(`handle ${path}/\\* \\{\\s*reverse_proxy ingress:${streams.whip_port}\\s`), 'the edge leads WHIP to it')
-  t.ok(ingress.networks!.includes('edge'))
+})
+
+t.test('LiveKit has one network with a way out and takes media there, and whoever sends it media is in that one', async (t) => {
+  const { rtc } = parse(await read('deploy/livekit.yaml')) as { rtc: { ips: { includes: string[] } } }
+  t.same(rtc.ips.includes, networks.edge!.ipam!.config.map(({ subnet }) => subnet))
+  t.same(networksOf(services.livekit!).filter((name) => !networks[name]!.internal), ['edge'])
+  for (const name of ['caddy', 'voice', 'ingress', 'egress']) t.ok(networksOf(services[name]!).includes('edge'), name)
+})
+
+t.test('believes X-Forwarded-For from Caddy alone', (t) => {
+  const { edge } = services.caddy!.networks as Record<string, { ipv4_address: string }>
+  t.equal(services.service!.environment!.TRUST_PROXY, `\${TRUST_PROXY:-${edge!.ipv4_address}}`)
+  t.end()
 })
