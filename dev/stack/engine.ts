@@ -61,7 +61,7 @@ export async function findStack ({ env, profiles, project }: { env: Record<strin
 
   const folder = await mkdtemp(join(tmpdir(), 'stack-'))
   const envFile = join(folder, 'env')
-  await writeFile(envFile, Object.entries(env).map(([name, value]) => `${name}=${value}\n`).join(''), { mode: 0o600 })
+  await writeFile(envFile, Object.entries(env).map(([name, value]) => `${name}=${value.includes('\n') ? JSON.stringify(value) : value}\n`).join(''), { mode: 0o600 })
   const described = parse(await readFile(join(ROOT, 'docker-compose.yml'), 'utf8'), { merge: true }) as { services: Record<string, Service> }
   const services = Object.entries(described.services).filter(([, { profiles: its }]) => !its || its.some((name) => profiles.includes(name)))
 

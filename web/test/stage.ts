@@ -19,7 +19,7 @@ import { createTranscriptKeys } from '../../src/sessions/transcript-keys.ts'
 export type Stage = Awaited<ReturnType<typeof startStage>>
 
 /** A second of a tone as rich as a voice's, a second of nothing, for 30 s: 48 kHz, one channel, 16 bits. */
-function beeps (): Buffer {
+export function beeps (): Buffer {
   const rate = 48_000
   const samples = new Int16Array(rate * 30)
   for (let n = 0; n < samples.length; n++) samples[n] = Math.floor(n / rate) % 2 === 0 ? 16_000 * (440 * n / rate % 1 - 0.5) * 2 : 0
@@ -39,7 +39,7 @@ function beeps (): Buffer {
   return Buffer.concat([header, Buffer.from(samples.buffer)])
 }
 
-function findChromium (): string {
+export function findChromium (): string {
   for (const name of [process.env.CHROMIUM, 'chromium', 'chromium-browser', 'google-chrome']) {
     if (!name) continue
     try {
