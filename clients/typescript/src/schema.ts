@@ -340,6 +340,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sessions/{id}/recording": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete the recording of a session
+         * @description For the owner alone; on record. Also while the session goes on: it is not recorded any further then. The file is deleted within seconds, or as soon as its storage answers; links to it open nothing any more.
+         */
+        delete: operations["deleteRecording"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions/{id}/events": {
         parameters: {
             query?: never;
@@ -694,6 +714,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "recording.ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The recording of a session can be had
+         * @description Posted to each endpoint that wants it, in the form of Standard Webhooks: at least once, those of a session in their order.
+         */
+        post: operations["onRecordingReady"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export interface components {
     schemas: {
@@ -747,6 +787,15 @@ export interface components {
             transcript?: boolean;
             /** @description Whether the transcript is to have a summary, made at the end by the same language model; with `transcript` only */
             summary?: boolean;
+            /** @description Whether the session is recorded, which LiveKit shows to the room (docs/recordings.md); 422 where none are made */
+            recording?: boolean;
+            /** @description A conversation in writing: the user types (topic lk.chat), the agent answers as text (topic lk.transcription); the join token allows no microphone */
+            text_only?: boolean;
+            /**
+             * @description The language that the user would like to speak (BCP 47). An agent that does not know it speaks its own
+             * @example de
+             */
+            language?: string;
         };
         /** @description The room, and what it takes to join it */
         StartedVoiceSession: {
@@ -835,6 +884,8 @@ export interface components {
             counselor_category: string;
             /** @description Whether what is said is written down (docs/transcripts.md); 422 where no transcripts are kept */
             transcript?: boolean;
+            /** @description Whether the session is recorded, which LiveKit shows to the room (docs/recordings.md); 422 where none are made */
+            recording?: boolean;
         };
         /** @description The room, and what it takes to join it */
         StartedVideoSession: {
@@ -1011,6 +1062,30 @@ export interface components {
             /** @description Whether sessions can be started with it */
             enabled?: boolean;
         };
+        Recording: {
+            /**
+             * @description Not begun, under way, whole, given up while the session went on, or deleted
+             * @example pending
+             * @enum {string}
+             */
+            state: "pending" | "recording" | "ready" | "failed" | "deleted";
+            /**
+             * Format: date-time
+             * @description From when on it is recorded
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description Until when
+             * @example 2026-01-01T10:00:00.000Z
+             */
+            ended_at: string | null;
+            /** @description Seconds */
+            duration: number | null;
+            /** @description Where the file can be had for a quarter of an hour, by whoever has this link; only when one session is asked for, and by its own user */
+            url: string | null;
+        };
         Session: {
             /**
              * Format: uuid
@@ -1039,6 +1114,10 @@ export interface components {
             agent_type?: "workout" | "diet" | "supplement" | "tracker" | "scheduler" | "general";
             /** @description Name of the counsellor category of a video session */
             counselor_category?: string;
+            /** @description Language that was asked for (BCP 47); the agent's own when missing */
+            language?: string;
+            /** @description Whether it was started as a conversation in writing */
+            text_only?: boolean;
             /**
              * @description Where it is on its way
              * @example starting
@@ -1071,6 +1150,8 @@ export interface components {
              * @example writing
              */
             transcript: ("writing" | "ready" | "deleted") | null;
+            /** @description The recording; null when none was asked for */
+            recording: components["schemas"]["Recording"] | null;
             /**
              * Format: date-time
              * @description When it was started
@@ -1143,7 +1224,7 @@ export interface components {
              * @example session.started
              * @enum {string}
              */
-            type: "session.started" | "session.ended" | "participant.joined" | "participant.left" | "agent.dispatched" | "agent.joined" | "agent.left" | "agent.failed" | "token.issued" | "access.denied" | "admin.read" | "category.created" | "category.changed" | "endpoint.created" | "endpoint.changed" | "endpoint.deleted" | "endpoint.secret_rotated" | "delivery.retried" | "transcript.ready" | "transcript.deleted" | "user.erased";
+            type: "session.started" | "session.ended" | "participant.joined" | "participant.left" | "agent.dispatched" | "agent.joined" | "agent.left" | "agent.failed" | "token.issued" | "access.denied" | "admin.read" | "category.created" | "category.changed" | "endpoint.created" | "endpoint.changed" | "endpoint.deleted" | "endpoint.secret_rotated" | "delivery.retried" | "transcript.ready" | "transcript.deleted" | "recording.started" | "recording.ready" | "recording.failed" | "recording.deleted" | "user.erased";
             /**
              * @description Who: user:<id>, admin:<id>, livekit or service
              * @example user:alice
@@ -1183,6 +1264,10 @@ export interface components {
             agent_type?: "workout" | "diet" | "supplement" | "tracker" | "scheduler" | "general";
             /** @description Name of the counsellor category of a video session */
             counselor_category?: string;
+            /** @description Language that was asked for (BCP 47); the agent's own when missing */
+            language?: string;
+            /** @description Whether it was started as a conversation in writing */
+            text_only?: boolean;
             /**
              * @description Where it is on its way
              * @example starting
@@ -1215,6 +1300,8 @@ export interface components {
              * @example writing
              */
             transcript: ("writing" | "ready" | "deleted") | null;
+            /** @description The recording; null when none was asked for */
+            recording: components["schemas"]["Recording"] | null;
             /**
              * Format: date-time
              * @description When it was started
@@ -1327,6 +1414,17 @@ export interface components {
         };
         /** @description What was said is gone */
         DeletedTranscript: {
+            /** @enum {string} */
+            status: "deleted";
+            /**
+             * Format: uuid
+             * @description The session's id
+             * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+             */
+            session_id: string;
+        };
+        /** @description The recording is over, and its file is gone soon */
+        DeletedRecording: {
             /** @enum {string} */
             status: "deleted";
             /**
@@ -1483,11 +1581,15 @@ export interface components {
             transcripts: {
                 [key: string]: unknown;
             }[];
+            /** @description Where their recordings can be had, for a quarter of an hour */
+            recordings: {
+                [key: string]: unknown;
+            }[];
         };
         /** @description What may go now is gone */
         ErasedUser: {
             /**
-             * @description Gone, or going: a session whose room could come back, or of which a message is on its way, goes last
+             * @description Gone, or going: a session whose room could come back, or of which a message is on its way, and files of recordings go last
              * @enum {string}
              */
             status: "erased" | "erasing";
@@ -1511,7 +1613,7 @@ export interface components {
              *       "session.ended"
              *     ]
              */
-            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready")[];
+            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready" | "recording.ready")[];
             /**
              * @description What it is for
              * @example Billing
@@ -1555,7 +1657,7 @@ export interface components {
              *       "session.ended"
              *     ]
              */
-            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready")[];
+            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready" | "recording.ready")[];
             /**
              * @description What it is for
              * @example Billing
@@ -1584,7 +1686,7 @@ export interface components {
              *       "session.ended"
              *     ]
              */
-            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready")[];
+            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready" | "recording.ready")[];
             /**
              * @description What it is for
              * @example Billing
@@ -1636,7 +1738,7 @@ export interface components {
              *       "session.ended"
              *     ]
              */
-            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready")[];
+            events: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready" | "recording.ready")[];
             /**
              * @description What it is for
              * @example Billing
@@ -1676,7 +1778,7 @@ export interface components {
              *       "session.ended"
              *     ]
              */
-            events?: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready")[];
+            events?: ("session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready" | "recording.ready")[];
             /**
              * @description What it is for
              * @example Billing
@@ -1718,7 +1820,7 @@ export interface components {
              * @example session.started
              * @enum {string}
              */
-            type: "session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready";
+            type: "session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready" | "recording.ready";
             /**
              * Format: date-time
              * @description When that happened
@@ -1785,7 +1887,7 @@ export interface components {
              * @example session.started
              * @enum {string}
              */
-            type: "session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready";
+            type: "session.started" | "session.ended" | "agent.joined" | "agent.failed" | "transcript.ready" | "recording.ready";
             /**
              * Format: date-time
              * @description When that happened
@@ -3405,6 +3507,7 @@ export interface operations {
                      *             "joined_at": "2026-01-01T10:00:01.000Z"
                      *           },
                      *           "transcript": null,
+                     *           "recording": null,
                      *           "created_at": "2026-01-01T10:00:00.000Z",
                      *           "ended_at": "2026-01-01T10:12:30.000Z",
                      *           "expires_at": "2026-01-01T16:00:00.000Z"
@@ -3511,6 +3614,7 @@ export interface operations {
                      *         "joined_at": "2026-01-01T10:00:01.000Z"
                      *       },
                      *       "transcript": null,
+                     *       "recording": null,
                      *       "created_at": "2026-01-01T10:00:00.000Z",
                      *       "ended_at": "2026-01-01T10:12:30.000Z",
                      *       "expires_at": "2026-01-01T16:00:00.000Z",
@@ -3841,6 +3945,101 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["DeletedTranscript"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteRecording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The session's id
+                 * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The recording is over, and its file is gone soon */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "deleted",
+                     *       "session_id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeletedRecording"];
                 };
             };
             /** @description The request is not valid */
@@ -4434,7 +4633,8 @@ export interface operations {
                      *       "acts": [],
                      *       "messages": [],
                      *       "usage": [],
-                     *       "transcripts": []
+                     *       "transcripts": [],
+                     *       "recordings": []
                      *     }
                      */
                     "application/json": components["schemas"]["UserExport"];
@@ -5647,6 +5847,44 @@ export interface operations {
                 "application/json": {
                     /** @enum {string} */
                     type: "transcript.ready";
+                    /**
+                     * Format: date-time
+                     * @description When it happened
+                     */
+                    timestamp: string;
+                    data: components["schemas"]["Session"];
+                };
+            };
+        };
+        responses: {
+            /** @description Taken; anything else is tried again */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onRecordingReady: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same for every attempt: tells repetitions */
+                "webhook-id": string;
+                /** @description When it was signed, seconds since 1970 */
+                "webhook-timestamp": string;
+                /** @description v1,<base64>, one for each secret that is valid, with a blank between */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @enum {string} */
+                    type: "recording.ready";
                     /**
                      * Format: date-time
                      * @description When it happened

@@ -10,6 +10,8 @@ from .counselor_categories import CounselorCategories
 from .counselor_category import CounselorCategory
 from .counselor_category_change import CounselorCategoryChange
 from .counselor_category_entry import CounselorCategoryEntry
+from .deleted_recording import DeletedRecording
+from .deleted_recording_status import DeletedRecordingStatus
 from .deleted_transcript import DeletedTranscript
 from .deleted_transcript_status import DeletedTranscriptStatus
 from .deleted_webhook_endpoint import DeletedWebhookEndpoint
@@ -38,6 +40,8 @@ from .participant_usage import ParticipantUsage
 from .problem import Problem
 from .problem_errors_item import ProblemErrorsItem
 from .problem_errors_item_in import ProblemErrorsItemIn
+from .recording import Recording
+from .recording_state import RecordingState
 from .session import Session
 from .session_agent import SessionAgent
 from .session_agent_state import SessionAgentState
@@ -78,6 +82,7 @@ from .user_export import UserExport
 from .user_export_acts_item import UserExportActsItem
 from .user_export_events_item import UserExportEventsItem
 from .user_export_messages_item import UserExportMessagesItem
+from .user_export_recordings_item import UserExportRecordingsItem
 from .user_export_sessions_item import UserExportSessionsItem
 from .user_export_transcripts_item import UserExportTranscriptsItem
 from .user_export_usage_item import UserExportUsageItem
@@ -116,6 +121,8 @@ __all__ = (
     "CounselorCategory",
     "CounselorCategoryChange",
     "CounselorCategoryEntry",
+    "DeletedRecording",
+    "DeletedRecordingStatus",
     "DeletedTranscript",
     "DeletedTranscriptStatus",
     "DeletedWebhookEndpoint",
@@ -144,6 +151,8 @@ __all__ = (
     "Problem",
     "ProblemErrorsItem",
     "ProblemErrorsItemIn",
+    "Recording",
+    "RecordingState",
     "Session",
     "SessionAgent",
     "SessionAgentState",
@@ -182,6 +191,7 @@ __all__ = (
     "UserExportActsItem",
     "UserExportEventsItem",
     "UserExportMessagesItem",
+    "UserExportRecordingsItem",
     "UserExportSessionsItem",
     "UserExportTranscriptsItem",
     "UserExportUsageItem",

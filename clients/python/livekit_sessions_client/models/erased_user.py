@@ -17,7 +17,7 @@ class ErasedUser:
 
     Attributes:
         status (ErasedUserStatus): Gone, or going: a session whose room could come back, or of which a message is on its
-            way, goes last
+            way, and files of recordings go last
     """
 
     status: ErasedUserStatus

@@ -4,6 +4,7 @@ from enum import StrEnum
 class NewWebhookEndpointEventsItem(StrEnum):
     AGENT_FAILED = "agent.failed"
     AGENT_JOINED = "agent.joined"
+    RECORDING_READY = "recording.ready"
     SESSION_ENDED = "session.ended"
     SESSION_STARTED = "session.started"
     TRANSCRIPT_READY = "transcript.ready"

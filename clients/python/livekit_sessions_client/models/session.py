@@ -16,6 +16,7 @@ from ..models.session_transcript_type_0 import SessionTranscriptType0
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.recording import Recording
     from ..models.session_agent import SessionAgent
 
 
@@ -35,6 +36,7 @@ class Session:
         agent (SessionAgent):
         transcript (None | SessionTranscriptType0): What was said: being written, whole, or deleted; null when no
             transcript was asked for
+        recording (None | Recording): The recording; null when none was asked for
         created_at (datetime.datetime): When it was started
         ended_at (datetime.datetime | None): When it ended
         expires_at (datetime.datetime): When it ends at the latest
@@ -52,6 +54,7 @@ class Session:
     end_reason: None | SessionEndReasonType0
     agent: SessionAgent
     transcript: None | SessionTranscriptType0
+    recording: None | Recording
     created_at: datetime.datetime
     ended_at: datetime.datetime | None
     expires_at: datetime.datetime
@@ -62,6 +65,8 @@ class Session:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.recording import Recording
+
         id = str(self.id)
 
         mode = self.mode.value
@@ -85,6 +90,12 @@ class Session:
             transcript = self.transcript.value
         else:
             transcript = self.transcript
+
+        recording: dict[str, Any] | None
+        if isinstance(self.recording, Recording):
+            recording = self.recording.to_dict()
+        else:
+            recording = self.recording
 
         created_at = self.created_at.isoformat()
 
@@ -118,6 +129,7 @@ class Session:
                 "end_reason": end_reason,
                 "agent": agent,
                 "transcript": transcript,
+                "recording": recording,
                 "created_at": created_at,
                 "ended_at": ended_at,
                 "expires_at": expires_at,
@@ -136,6 +148,7 @@ class Session:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.recording import Recording
         from ..models.session_agent import SessionAgent
 
         d = dict(src_dict)
@@ -181,6 +194,21 @@ class Session:
 
         transcript = _parse_transcript(d.pop("transcript"))
 
+        def _parse_recording(data: object) -> None | Recording:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                recording_type_0 = Recording.from_dict(data)
+
+                return recording_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | Recording, data)
+
+        recording = _parse_recording(d.pop("recording"))
+
         created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
 
         def _parse_ended_at(data: object) -> datetime.datetime | None:
@@ -222,6 +250,7 @@ class Session:
             end_reason=end_reason,
             agent=agent,
             transcript=transcript,
+            recording=recording,
             created_at=created_at,
             ended_at=ended_at,
             expires_at=expires_at,

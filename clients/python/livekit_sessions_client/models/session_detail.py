@@ -16,6 +16,7 @@ from ..models.session_detail_transcript_type_0 import SessionDetailTranscriptTyp
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.recording import Recording
     from ..models.session_detail_agent import SessionDetailAgent
     from ..models.session_event import SessionEvent
     from ..models.session_usage import SessionUsage
@@ -38,6 +39,7 @@ class SessionDetail:
         agent (SessionDetailAgent):
         transcript (None | SessionDetailTranscriptType0): What was said: being written, whole, or deleted; null when no
             transcript was asked for
+        recording (None | Recording): The recording; null when none was asked for
         created_at (datetime.datetime): When it was started
         ended_at (datetime.datetime | None): When it ended
         expires_at (datetime.datetime): When it ends at the latest
@@ -58,6 +60,7 @@ class SessionDetail:
     end_reason: None | SessionDetailEndReasonType0
     agent: SessionDetailAgent
     transcript: None | SessionDetailTranscriptType0
+    recording: None | Recording
     created_at: datetime.datetime
     ended_at: datetime.datetime | None
     expires_at: datetime.datetime
@@ -71,6 +74,8 @@ class SessionDetail:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.recording import Recording
+
         id = str(self.id)
 
         mode = self.mode.value
@@ -94,6 +99,12 @@ class SessionDetail:
             transcript = self.transcript.value
         else:
             transcript = self.transcript
+
+        recording: dict[str, Any] | None
+        if isinstance(self.recording, Recording):
+            recording = self.recording.to_dict()
+        else:
+            recording = self.recording
 
         created_at = self.created_at.isoformat()
 
@@ -137,6 +148,7 @@ class SessionDetail:
                 "end_reason": end_reason,
                 "agent": agent,
                 "transcript": transcript,
+                "recording": recording,
                 "created_at": created_at,
                 "ended_at": ended_at,
                 "expires_at": expires_at,
@@ -158,6 +170,7 @@ class SessionDetail:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.recording import Recording
         from ..models.session_detail_agent import SessionDetailAgent
         from ..models.session_event import SessionEvent
         from ..models.session_usage import SessionUsage
@@ -204,6 +217,21 @@ class SessionDetail:
             return cast(None | SessionDetailTranscriptType0, data)
 
         transcript = _parse_transcript(d.pop("transcript"))
+
+        def _parse_recording(data: object) -> None | Recording:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                recording_type_0 = Recording.from_dict(data)
+
+                return recording_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | Recording, data)
+
+        recording = _parse_recording(d.pop("recording"))
 
         created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
 
@@ -262,6 +290,7 @@ class SessionDetail:
             end_reason=end_reason,
             agent=agent,
             transcript=transcript,
+            recording=recording,
             created_at=created_at,
             ended_at=ended_at,
             expires_at=expires_at,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ..models.user_export_acts_item import UserExportActsItem
     from ..models.user_export_events_item import UserExportEventsItem
     from ..models.user_export_messages_item import UserExportMessagesItem
+    from ..models.user_export_recordings_item import UserExportRecordingsItem
     from ..models.user_export_sessions_item import UserExportSessionsItem
     from ..models.user_export_transcripts_item import UserExportTranscriptsItem
     from ..models.user_export_usage_item import UserExportUsageItem
@@ -31,6 +32,7 @@ class UserExport:
         usage (list[UserExportUsageItem]): What was used, by days
         transcripts (list[UserExportTranscriptsItem]): What was said in them, where a transcript was asked for; lines
             are null where its key is gone
+        recordings (list[UserExportRecordingsItem]): Where their recordings can be had, for a quarter of an hour
     """
 
     sessions: list[UserExportSessionsItem]
@@ -39,6 +41,7 @@ class UserExport:
     messages: list[UserExportMessagesItem]
     usage: list[UserExportUsageItem]
     transcripts: list[UserExportTranscriptsItem]
+    recordings: list[UserExportRecordingsItem]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,6 +75,11 @@ class UserExport:
             transcripts_item = transcripts_item_data.to_dict()
             transcripts.append(transcripts_item)
 
+        recordings = []
+        for recordings_item_data in self.recordings:
+            recordings_item = recordings_item_data.to_dict()
+            recordings.append(recordings_item)
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -82,6 +90,7 @@ class UserExport:
                 "messages": messages,
                 "usage": usage,
                 "transcripts": transcripts,
+                "recordings": recordings,
             }
         )
 
@@ -92,6 +101,7 @@ class UserExport:
         from ..models.user_export_acts_item import UserExportActsItem
         from ..models.user_export_events_item import UserExportEventsItem
         from ..models.user_export_messages_item import UserExportMessagesItem
+        from ..models.user_export_recordings_item import UserExportRecordingsItem
         from ..models.user_export_sessions_item import UserExportSessionsItem
         from ..models.user_export_transcripts_item import UserExportTranscriptsItem
         from ..models.user_export_usage_item import UserExportUsageItem
@@ -141,6 +151,13 @@ class UserExport:
 
             transcripts.append(transcripts_item)
 
+        recordings = []
+        _recordings = d.pop("recordings")
+        for recordings_item_data in _recordings:
+            recordings_item = UserExportRecordingsItem.from_dict(recordings_item_data)
+
+            recordings.append(recordings_item)
+
         user_export = cls(
             sessions=sessions,
             events=events,
@@ -148,6 +165,7 @@ class UserExport:
             messages=messages,
             usage=usage,
             transcripts=transcripts,
+            recordings=recordings,
         )
 
         user_export.additional_properties = d

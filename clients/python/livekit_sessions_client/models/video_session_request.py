@@ -18,15 +18,20 @@ class VideoSessionRequest:
         counselor_category (UUID): The counsellor category's id
         transcript (bool | Unset): Whether what is said is written down (docs/transcripts.md); 422 where no transcripts
             are kept
+        recording (bool | Unset): Whether the session is recorded, which LiveKit shows to the room (docs/recordings.md);
+            422 where none are made
     """
 
     counselor_category: UUID
     transcript: bool | Unset = UNSET
+    recording: bool | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         counselor_category = str(self.counselor_category)
 
         transcript = self.transcript
+
+        recording = self.recording
 
         field_dict: dict[str, Any] = {}
 
@@ -37,6 +42,8 @@ class VideoSessionRequest:
         )
         if transcript is not UNSET:
             field_dict["transcript"] = transcript
+        if recording is not UNSET:
+            field_dict["recording"] = recording
 
         return field_dict
 
@@ -47,9 +54,12 @@ class VideoSessionRequest:
 
         transcript = d.pop("transcript", UNSET)
 
+        recording = d.pop("recording", UNSET)
+
         video_session_request = cls(
             counselor_category=counselor_category,
             transcript=transcript,
+            recording=recording,
         )
 
         return video_session_request

@@ -21,6 +21,12 @@ class VoiceSessionRequest:
             are kept
         summary (bool | Unset): Whether the transcript is to have a summary, made at the end by the same language model;
             with `transcript` only
+        recording (bool | Unset): Whether the session is recorded, which LiveKit shows to the room (docs/recordings.md);
+            422 where none are made
+        text_only (bool | Unset): A conversation in writing: the user types (topic lk.chat), the agent answers as text
+            (topic lk.transcription); the join token allows no microphone
+        language (str | Unset): The language that the user would like to speak (BCP 47). An agent that does not know it
+            speaks its own
     """
 
     agent_type: VoiceSessionRequestAgentType | Unset = (
@@ -28,6 +34,9 @@ class VoiceSessionRequest:
     )
     transcript: bool | Unset = UNSET
     summary: bool | Unset = UNSET
+    recording: bool | Unset = UNSET
+    text_only: bool | Unset = UNSET
+    language: str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         agent_type: str | Unset = UNSET
@@ -38,6 +47,12 @@ class VoiceSessionRequest:
 
         summary = self.summary
 
+        recording = self.recording
+
+        text_only = self.text_only
+
+        language = self.language
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update({})
@@ -47,6 +62,12 @@ class VoiceSessionRequest:
             field_dict["transcript"] = transcript
         if summary is not UNSET:
             field_dict["summary"] = summary
+        if recording is not UNSET:
+            field_dict["recording"] = recording
+        if text_only is not UNSET:
+            field_dict["text_only"] = text_only
+        if language is not UNSET:
+            field_dict["language"] = language
 
         return field_dict
 
@@ -64,10 +85,19 @@ class VoiceSessionRequest:
 
         summary = d.pop("summary", UNSET)
 
+        recording = d.pop("recording", UNSET)
+
+        text_only = d.pop("text_only", UNSET)
+
+        language = d.pop("language", UNSET)
+
         voice_session_request = cls(
             agent_type=agent_type,
             transcript=transcript,
             summary=summary,
+            recording=recording,
+            text_only=text_only,
+            language=language,
         )
 
         return voice_session_request
