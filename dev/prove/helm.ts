@@ -1,7 +1,7 @@
 // npm run prove:helm: the chart, linted, rendered with little and with everything, and each rendering held to Kubernetes' own schemas and to our rules.
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +14,7 @@ const HELM = 'v3.22.0'
 const VALIDATE = '1.37.0'
 const KUBERNETES = ['1.25', '1.31', '1.37']
 const CHART = fileURLToPath(new URL('../../deploy/helm', import.meta.url))
+const api = JSON.parse(await readFile(new URL('../../openapi.json', import.meta.url), 'utf8'))
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'livekit-sessions')
 const execute = promisify(execFile)
 const run = async (program: string, ...args: string[]) => (await execute(program, args)).stdout
@@ -106,6 +107,9 @@ await prove({
         claim(`agents know where transcripts go, and may go there, ${name}`, agentEnv.some(({ name: variable, value }: { name: string, value: string }) => variable === 'SERVICE_URL' && value === 'http://calls-service:3000') && open)
         const selected = (kind: string) => documents.filter((document) => document.kind === kind).map(({ metadata }) => metadata.name)
         claim(`each Deployment has its budget and its network policy, ${name}`, [selected('PodDisruptionBudget'), selected('NetworkPolicy')].every((names) => names.sort().join() === pods.map((pod) => pod.name).sort().join()))
+        const ways = documents.filter(({ kind }) => kind === 'Ingress').flatMap(({ spec }) => spec.rules[0].http.paths.map(({ path }: { path: string }) => path) as string[])
+        const shut = Object.keys(api.paths).filter((path) => ways.every((way) => path !== way && !path.startsWith(`${way}/`)))
+        claim(`its Ingress, where there is one, leads to all of the API, ${name}`, ways.length === 0 || shut.length === 0, shut.join(', '))
         const agents = pods.filter((pod) => pod.name.includes('-agent-'))
         claim(`a worker is given as long as its calls may last, ${name}`, agents.every(({ terminationGracePeriodSeconds, containers: [{ env }] }) => terminationGracePeriodSeconds > Number(env.find((one: { name: string }) => one.name === 'DRAIN_TIMEOUT').value)))
       }
