@@ -42,7 +42,7 @@ t.test('a session that starts and ends is told of, whole and signed, in this ord
   await app.outbox.deliver()
 
   const session = (await app.as('alice').inject({ url: `/api/v1/sessions/${id}` })).json()
-  const { events: _events, events_cursor: _cursor, ...record } = session
+  const { events: _events, events_cursor: _cursor, usage: _usage, ...record } = session
   t.same(receiver.received.map(({ body }) => body), [
     { type: 'session.started', timestamp: session.created_at, data: { ...record, state: 'live', end_reason: null, ended_at: null } },
     { type: 'session.ended', timestamp: session.ended_at, data: record }

@@ -1,7 +1,8 @@
 // The seven stories of part A and their errors, through the real app, on a real LiveKit and a real PostgreSQL.
 import fc from 'fast-check'
 import t from 'tap'
-import { RoomServiceClient } from 'livekit-server-sdk'
+import { ParticipantInfo_Kind as Kind, ParticipantInfo_State as State } from '@livekit/protocol'
+import { AccessToken, RoomServiceClient } from 'livekit-server-sdk'
 import { joinRoom } from '../dev/livekit/participant.ts'
 import { startTestWorker } from '../dev/livekit/test-worker.ts'
 import { appFor, claimsOf, databaseFor, environment, eventually, livekitFor, notFound, notYours, problem, queryFor, sameProblem, unauthorized, userToken } from './helper.ts'
@@ -83,6 +84,21 @@ t.test('any other agent type, key or shape is refused (A3.5), and nothing is mad
   ] as const) sameProblem(t, await app.as('carl').start(body), { ...invalid, errors: [error] })
   sameProblem(t, await app.as('carl').start({}, { 'idempotency-key': 'x'.repeat(256) }), { ...invalid, errors: [{ in: 'headers', path: '', message: 'must match pattern "^[\\x21-\\x7e]{1,255}$"' }] })
   t.equal(await count(), before)
+})
+
+t.test('a stream that comes in by ingress is neither user nor agent', async (t) => {
+  const started = (await app.as('ines').start()).json()
+  const token = new AccessToken(livekit.apiKey, livekit.apiSecret, { identity: 'IN_camera' })
+  token.kind = 'ingress'
+  token.addGrant({ roomJoin: true, room: started.room_name })
+  const stream = await joinRoom({ url: livekit.url, token: await token.toJwt() })
+  await eventually(async () => (await rooms.listParticipants(started.room_name)).some(({ kind, state }) => kind === Kind.INGRESS && state === State.ACTIVE))
+  const { created_at: createdAt, ...status } = (await app.as('ines').status(started.room_name)).json()
+  t.same(status, { room_name: started.room_name, active: false, participants: 0, agent_connected: false })
+  t.match((await app.as('ines').active()).json(), { sessions: [{ room_name: started.room_name, participants: 0, created_at: createdAt }] })
+  await app.reconciler.reconcile()
+  t.same(await query('select identity from participants p join sessions s on s.id = p.session_id where room_name = $1', [started.room_name]), [])
+  await stream.leave()
 })
 
 t.test('status: only the owner, only while it lives (A4)', async (t) => {

@@ -16,7 +16,8 @@ export type Namespace = Awaited<ReturnType<typeof createNamespace>>
  * @throws where `ip` or `iptables` are not there, or not allowed
  */
 export async function createNamespace (name: string, hosts: string[]) {
-  const [here, inside] = ['10.213.0.1', '10.213.0.2']
+  // Of those that documents may use (RFC 5737), and for LiveKit as public as any: its TURN server relays to no private address.
+  const [here, inside] = ['203.0.113.1', '203.0.113.2']
   /** Rules for what comes out of it stand on this side of the cable, as those of a firewall do: its own would tell the sender. */
   const gate = (...args: string[]) => run('iptables', '--wait', '--table', 'raw', ...args)
   const within = (...args: string[]) => run('ip', 'netns', 'exec', name, 'iptables', '--wait', ...args)

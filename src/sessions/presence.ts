@@ -2,14 +2,16 @@
 import type { Participant } from './rooms.ts'
 import type { Change, Session, SessionEvent, Stay } from './store.ts'
 
+/** Kinds of participants that are neither a user nor an agent: what LiveKit Egress records with, and what Ingress brings in. */
+const services = new Set(['EGRESS', 'INGRESS'])
 // The avatar publishes on behalf of its agent: it is not counted beside it.
 const isAvatar = ({ attributes }: Pick<Participant, 'attributes'>) => attributes['lk.publish_on_behalf'] !== undefined
-const isHelper = (participant: Pick<Participant, 'kind' | 'attributes'>) => participant.kind === 'EGRESS' || isAvatar(participant)
+const isHelper = (participant: Pick<Participant, 'kind' | 'attributes'>) => services.has(participant.kind) || isAvatar(participant)
 const isAgent = ({ kind }: { kind: string }) => kind === 'AGENT'
 /** A person, whatever they came by: a client of LiveKit, or a telephone. plugins/database/usage-store.ts counts the same. */
 const isUser = ({ kind }: { kind: string }) => kind === 'STANDARD' || kind === 'SIP'
 
-/** Those that count, as they joined: ACTIVE users and agents, without recorders and avatars (A4.4). */
+/** Those that count, as they joined: ACTIVE users and agents, without recorders, streams that come in and avatars (A4.4). */
 export function present (participants: Participant[]): Participant[] {
   return participants
     .filter((participant) => participant.state === 'ACTIVE' && !isHelper(participant))

@@ -134,7 +134,7 @@ const servicePort = await freeTcpPort()
 const env = {
   DOMAIN,
   CERTIFICATES: 'internal {\n\tlifetime 3m\n}\nrenew_interval 10s', // Caddy renews when a third of it is left
-  LIVEKIT_NODE_IP: '10.213.0.1',
+  LIVEKIT_NODE_IP: '203.0.113.1', // dev/stack/namespace.ts
   LIVEKIT_API_KEY: 'APIproof',
   LIVEKIT_API_SECRET: secret(),
   POSTGRES_PASSWORD: secret(24),
