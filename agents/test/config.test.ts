@@ -107,7 +107,7 @@ test('the agents\' section of the service\'s .env.example lists the variables th
   assert.deepEqual(namesIn(others[0]!.split(/^# ===== /m)[0]!), VARIABLES.filter((name) => !namesIn(service).includes(name)))
 })
 
-const nothing = { greeting: '', apology: '', waiting: '', still_there: '', gone: '', language: '', voice: '', farewell: '' }
+const nothing = { acknowledgements: [], greeting: '', apology: '', waiting: '', still_there: '', gone: '', language: '', voice: '', farewell: '' }
 
 test('prompts of a language: by the user\'s wish, with its voice; of one that is not there, the agent\'s own', () => {
   const folder = mkdtempSync(join(tmpdir(), 'prompts-'))
