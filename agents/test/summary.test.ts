@@ -10,6 +10,8 @@ import { startLanguageModel, weatherScript } from './support/language-model.ts'
 
 initializeLogger({ pretty: false, level: 'silent' })
 
+const asking = (url: string) => ({ providers: { llm: [{ provider: 'openai', base_url: url, api_key: 'none', model: 'm' }] } }) as unknown as VoiceConfig
+
 function conversation (): llm.ChatContext {
   const said = new llm.ChatContext()
   said.addMessage({ role: 'system', content: 'You are a workout coach.' })
@@ -21,7 +23,7 @@ function conversation (): llm.ChatContext {
 test('the model is given what was said, and not what it was told to be; what it uses is measured', async (t) => {
   const scripted = await startLanguageModel(weatherScript)
   t.after(() => scripted.stop())
-  const model = createModel({ ...scripted.env, LLM_API_KEY: 'none' } as VoiceConfig)
+  const model = createModel(asking(scripted.env.LLM_BASE_URL))
   const measured: metrics.AgentMetrics[] = []
   model.on('metrics_collected', (one) => measured.push(one))
   assert.equal(await summarise(model, conversation(), {} as Logger), 'The user asked for the weather in Paris, which is snowy.')
@@ -34,7 +36,7 @@ test('the model is given what was said, and not what it was told to be; what it 
 })
 
 test('a model that fails leaves no summary, and a line in the log without what was said', async () => {
-  const model = createModel({ LLM_BASE_URL: 'http://127.0.0.1:9/v1', LLM_MODEL: 'none', LLM_API_KEY: 'none' } as VoiceConfig)
+  const model = createModel(asking('http://127.0.0.1:9/v1'))
   const warnings: unknown[] = []
   const log = { warn: (...line: unknown[]) => warnings.push(line) } as unknown as Logger
   assert.equal(await summarise(model, conversation(), log), undefined)

@@ -103,7 +103,7 @@ await prove({
         for (let n = 0; n < width; n++) {
           const user = `sound-${width}-${n}`
           const { room_name: room, token } = await start(user)
-          calls.push({ user, room, caller: await joinRoom({ url: livekit.url, token }) })
+          calls.push({ user, room, caller: await joinRoom({ url: livekit.url, token, killable: true }) }) // a process each: ten callers are more than one can play for
           await until(() => there(room), 30_000)
         }
         const { result, processes } = await watched(pids, connections, () => Promise.all(calls.map(({ caller }) => caller.echo(15).catch(() => []))))
