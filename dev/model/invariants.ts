@@ -70,6 +70,8 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
   /** Recordings that came to an end, and those whose deletion was confirmed. */
   const recorded = new Map<string, string>()
   const unrecorded = new Set<string>()
+  /** Rooms whose agent hung up: it may do so before the start that sent for it has its answer. */
+  const hungUp = new Set<string>()
   /** What agents said of the end of their calls, where it was heard, by room. */
   const lastWords = new Map<string, string>()
   let restarts = 0
@@ -115,7 +117,7 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
       const row = sql.rows.get(session.id)
       holds('an answer 200 means a row', row !== undefined, () => session.id)
       holds('an answer 200 means a live row', row!.state === 'live' || (row!.end_reason !== null && row!.end_reason !== 'start_failed'), () => show(row!))
-      const mayBeGone = row!.state !== 'live' || restarts > start.restarts || now() - start.begunAt > PATIENCE
+      const mayBeGone = row!.state !== 'live' || restarts > start.restarts || hungUp.has(row!.room_name) || now() - start.begunAt > PATIENCE
       holds('an answer 200 means a room', mayBeGone || world.rooms.get(row!.room_name)?.sid === row!.room_sid, () => show(row!))
     },
 
@@ -164,6 +166,9 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
     recordingDeleted (id: string) {
       unrecorded.add(id)
     },
+
+    /** An agent is about to end its call. */
+    hangsUp (roomName: string) { hungUp.add(roomName) },
 
     /** A webhook was taken. */
     heard ({ roomName, participant }: LiveKitEvent) {

@@ -337,7 +337,11 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       }
       case 'leave': return world.leave(rowOf(actor.which)?.room_name ?? '')
       case 'agent dies': return world.agentDies(rowOf(actor.which)?.room_name ?? '')
-      case 'the agent ends the call': return world.agentEnds(rowOf(actor.which)?.room_name ?? '', actor.word)
+      case 'the agent ends the call': {
+        const roomName = rowOf(actor.which)?.room_name ?? ''
+        invariants.hangsUp(roomName)
+        return world.agentEnds(roomName, actor.word)
+      }
       case 'wait': {
         time.advance(actor.ms)
         return world.tick()
