@@ -27,8 +27,15 @@ const secret = (bytes = 32) => randomBytes(bytes).toString('hex')
 const browserOptions = ['--no-sandbox', '--disable-dev-shm-usage', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--autoplay-policy=no-user-gesture-required']
 const client = await readFile(createRequire(import.meta.url).resolve('livekit-client'), 'utf8')
 const execute = promisify(execFile)
-/** In the page, before anything else: its connections are kept where their accounts can be asked for. */
-const REMEMBER = 'window.connections = []; window.RTCPeerConnection = class extends RTCPeerConnection { constructor (...given) { super(...given); window.connections.push(this) } }'
+/** In the page, before anything else: its connections are kept where their accounts can be asked for, with the candidates they found and what kept them from others. */
+const REMEMBER = `window.connections = []; window.tried = []; window.RTCPeerConnection = class extends RTCPeerConnection {
+  constructor (...given) {
+    super(...given)
+    window.connections.push(this)
+    this.addEventListener('icecandidate', ({ candidate }) => { if (candidate?.candidate) window.tried.push(candidate.candidate) })
+    this.addEventListener('icecandidateerror', ({ url, errorCode, errorText }) => { window.tried.push([url, errorCode, errorText].join(' ')) })
+  }
+}`
 
 /** The browser's own account of a call: https://www.w3.org/TR/webrtc-stats/ */
 interface Account {
@@ -55,18 +62,7 @@ async function enter (page: Page, call: { url: string, token: string }): Promise
     Object.assign(window, { room, troubles })
     for (const event of ['reconnecting', 'disconnected']) room.on(event, (reason: unknown) => { troubles.push(reason === undefined ? event : `${event} ${reason}`) })
     room.on('trackSubscribed', (track: any) => { if (track.kind === 'audio') document.body.append(track.attach()) })
-    await room.connect(url, token).catch(async (error: Error) => {
-      const tried: string[] = []
-      for (const connection of (window as any).connections as RTCPeerConnection[]) {
-        const report = await connection.getStats() as unknown as Map<string, any>
-        for (const { type, state, localCandidateId, remoteCandidateId } of report.values()) {
-          if (type !== 'candidate-pair') continue
-          const [ours, theirs] = [report.get(localCandidateId), report.get(remoteCandidateId)]
-          tried.push(`${ours?.candidateType}/${ours?.relayProtocol ?? ours?.protocol} to ${theirs?.address}:${theirs?.port}/${theirs?.protocol} ${state}`)
-        }
-      }
-      throw new Error(`${url}: ${error.message}; tried: ${tried.join(', ')}`)
-    })
+    await room.connect(url, token).catch((error: Error) => { throw new Error(`${url}: ${error.message}; ${(window as any).tried.join('; ')}`) })
     const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false }
     await room.localParticipant.publishTrack(await createLocalAudioTrack(plain), { dtx: false })
   }, call)
