@@ -1,5 +1,6 @@
 // The tokens with which agents hand over what belongs to a session: each good for one session and one purpose.
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
+import { AgentTokenInvalid } from './errors.ts'
 
 export interface AgentTokens {
   /** A token for this session, and for nothing else. */
@@ -7,6 +8,9 @@ export interface AgentTokens {
   /** The session of a token that is good at `now`, ms. */
   read: (token: string, now: number) => string | undefined
 }
+
+/** A part of a JWT (RFC 7515). */
+export const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
 
 /** @param keys by their ids: the first signs, all verify. Each purpose has keys of its own */
 export function createAgentTokens (keys: Map<string, Buffer>): AgentTokens {
@@ -16,7 +20,6 @@ export function createAgentTokens (keys: Map<string, Buffer>): AgentTokens {
   return {
     // A JWT, so that whatever cuts tokens out of logs knows it.
     issue (sessionId, expiresAt) {
-      const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
       const signed = `${encode({ alg: 'HS256', kid: firstId })}.${encode({ sid: sessionId, exp: Math.floor(expiresAt.getTime() / 1000) })}`
       return `${signed}.${sign(signed, firstKey).toString('base64url')}`
     },
@@ -34,6 +37,13 @@ export function createAgentTokens (keys: Map<string, Buffer>): AgentTokens {
       return undefined
     }
   }
+}
+
+/** The session that an agent's token is of; `tokens` undefined where none are given out. @throws AgentTokenInvalid */
+export function sessionOf (tokens: AgentTokens | undefined, token: string | undefined, now: number): string {
+  const id = token && tokens?.read(token, now)
+  if (!id) throw new AgentTokenInvalid()
+  return id
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
 import { RecordingNotFound, SessionNotFound } from './errors.ts'
 import type { Log } from './log.ts'
+import { createLoop } from './loop.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import type { EgressReport, LiveKitEvent } from './rooms.ts'
 import type { Change, Session, SessionStore } from './store.ts'
@@ -202,9 +203,6 @@ export function createRecordings ({ store, sessions, egress, files, audit, clock
     for (let left; (left = await store.leftDue(later(0), later(LEASE), IN_FLIGHT)).length > 0;) await Promise.all(left.map(remove))
   }
 
-  let timer: NodeJS.Timeout | undefined
-  let running: Promise<void> | undefined
-
   return {
     settle,
 
@@ -234,16 +232,8 @@ export function createRecordings ({ store, sessions, egress, files, audit, clock
       return { status: 'deleted' as const, session_id: id }
     },
 
-    /** Sees to all that is due, each second, until `stop`. Any number of replicas may. */
-    start () {
-      timer = setInterval(() => {
-        running ??= settle().catch((err) => log.error({ err }, 'recordings could not be seen to')).finally(() => { running = undefined })
-      }, EVERY).unref()
-    },
-    async stop () {
-      clearInterval(timer)
-      await running
-    }
+    /** Sees to all that is due. */
+    ...createLoop(EVERY, settle, (err) => log.error({ err }, 'recordings could not be seen to'))
   }
 }
 

@@ -1,8 +1,8 @@
 // Tokens with which an agent's tools act for its user: short-lived, for one session and one tool server, signed so that anybody can verify them.
 import { createPrivateKey, createPublicKey, hkdfSync, randomUUID, sign } from 'node:crypto'
-import { createAgentTokens } from './agent-tokens.ts'
+import { createAgentTokens, encode, sessionOf } from './agent-tokens.ts'
 import type { Clock } from './clock.ts'
-import { AgentTokenInvalid, SessionNotFound } from './errors.ts'
+import { SessionNotFound } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Session, SessionStore } from './store.ts'
 import { readKeys } from './transcript-keys.ts'
@@ -14,8 +14,6 @@ const GRACE = 60_000
 const ISSUER = 'livekit-sessions'
 /** What comes before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410 section 7). */
 const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')
-
-const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
 
 export interface ToolTokensDependencies {
   /** `id:key` comma list, each key 32 bytes in hex: the first signs, all are published. Undefined where there are none: then no agent gets one. */
@@ -40,11 +38,7 @@ export function createToolTokens ({ keys: text, store, clock }: ToolTokensDepend
       keys.length > 0 ? agentTokens.issue(session.id, new Date(session.expires_at.getTime() + GRACE)) : undefined,
 
     /** Which session an agent with this token is of. @throws AgentTokenInvalid */
-    sessionOf (token: string | undefined): string {
-      const id = token && agentTokens.read(token, clock.now())
-      if (!id) throw new AgentTokenInvalid()
-      return id
-    },
+    sessionOf: (token: string | undefined): string => sessionOf(agentTokens, token, clock.now()),
 
     /**
      * A token for one tool server, as long as the session lives. It is on record before it is out.

@@ -1,9 +1,11 @@
 // What was said in a session: written by its agents while it goes on, made ready after the end, read and deleted by its owner.
+import { sessionOf } from './agent-tokens.ts'
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
-import { AgentTokenInvalid, SessionNotFound, TranscriptClosed, TranscriptFull, TranscriptNotFound, TranscriptUnreadable } from './errors.ts'
+import { SessionNotFound, TranscriptClosed, TranscriptFull, TranscriptNotFound, TranscriptUnreadable } from './errors.ts'
 import type { Log } from './log.ts'
+import { createLoop } from './loop.ts'
 import type { Session, SessionEvent, SessionStore } from './store.ts'
 import { toText, toVtt } from './transcript-formats.ts'
 import type { Sealed, TranscriptKeys } from './transcript-keys.ts'
@@ -102,9 +104,6 @@ export function createTranscripts ({ store, sessions, keys, audit, clock, log }:
     return { lines: written.filter(isLine), summary: written.filter((line) => !isLine(line)).map(({ text }) => text).join('\n\n') || null }
   }
 
-  let timer: NodeJS.Timeout | undefined
-  let running: Promise<void> | undefined
-
   /** Makes ready what can be. */
   async function settle (): Promise<void> {
     for (const id of await store.due(patienceIsOver(), BATCH)) await makeReady(id)
@@ -124,11 +123,7 @@ export function createTranscripts ({ store, sessions, keys, audit, clock, log }:
     },
 
     /** Which session's transcript an agent with this token may write. @throws AgentTokenInvalid */
-    sessionOf (token: string | undefined): string {
-      const id = token && keys?.read(token, clock.now())
-      if (!id) throw new AgentTokenInvalid()
-      return id
-    },
+    sessionOf: (token: string | undefined): string => sessionOf(keys, token, clock.now()),
 
     /**
      * Takes lines from an agent: any number of times, in any order, from an agent and from the one that replaced it.
@@ -177,16 +172,8 @@ export function createTranscripts ({ store, sessions, keys, audit, clock, log }:
       while (await store.removeLeft(BATCH) === BATCH);
     },
 
-    /** Makes ready what can be, every 2 s, until `stop`. Any number of replicas may. */
-    start () {
-      timer = setInterval(() => {
-        running ??= settle().catch((err) => log.error({ err }, 'transcripts could not be seen to')).finally(() => { running = undefined })
-      }, EVERY).unref()
-    },
-    async stop () {
-      clearInterval(timer)
-      await running
-    }
+    /** Makes ready what can be. */
+    ...createLoop(EVERY, settle, (err) => log.error({ err }, 'transcripts could not be seen to'))
   }
 }
 

@@ -1,10 +1,11 @@
 // What was used: seconds of connection, speech, tokens and tools; of a session, and of a user by days, with what it costs.
-import type { AgentTokens } from './agent-tokens.ts'
+import { sessionOf, type AgentTokens } from './agent-tokens.ts'
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
-import { AgentTokenInvalid, BadCursor, SessionNotFound, UsageFull } from './errors.ts'
+import { BadCursor, SessionNotFound, UsageFull } from './errors.ts'
 import type { Log } from './log.ts'
+import { createLoop } from './loop.ts'
 import type { Session } from './store.ts'
 
 /** Whole milliseconds, tokens and calls: sums of them are exact. */
@@ -88,9 +89,6 @@ const BATCH = 100
 const DAY = 86_400_000 // ms
 
 export function createUsage ({ store, tokens, prices, audit, clock, log, keepDays }: UsageDependencies) {
-  let timer: NodeJS.Timeout | undefined
-  let running: Promise<void> | undefined
-
   /** Counts what is over and not counted, or not as it stands now. */
   async function settle (): Promise<void> {
     while (await store.count(BATCH) === BATCH);
@@ -103,11 +101,7 @@ export function createUsage ({ store, tokens, prices, audit, clock, log, keepDay
     tokenFor: (session: Session): string | undefined => tokens?.issue(session.id, new Date(session.expires_at.getTime() + TOKEN_GRACE)),
 
     /** Whose usage an agent with this token may report. @throws AgentTokenInvalid */
-    sessionOf (token: string | undefined): string {
-      const id = token && tokens?.read(token, clock.now())
-      if (!id) throw new AgentTokenInvalid()
-      return id
-    },
+    sessionOf: (token: string | undefined): string => sessionOf(tokens, token, clock.now()),
 
     /**
      * Takes what an agent's process has used until now: any number of times, in any order, also after the end.
@@ -155,16 +149,8 @@ export function createUsage ({ store, tokens, prices, audit, clock, log, keepDay
       while (await store.pruneDays(kept < lastMonth ? kept : lastMonth, BATCH) === BATCH);
     },
 
-    /** Counts what is over, every 2 s, until `stop`. Any number of replicas may. */
-    start () {
-      timer = setInterval(() => {
-        running ??= settle().catch((err) => log.error({ err }, 'usage could not be counted')).finally(() => { running = undefined })
-      }, EVERY).unref()
-    },
-    async stop () {
-      clearInterval(timer)
-      await running
-    }
+    /** Counts what is over. */
+    ...createLoop(EVERY, settle, (err) => log.error({ err }, 'usage could not be counted'))
   }
 }
 
