@@ -8,7 +8,7 @@ import { signUserToken } from '../dev/demo/token.ts'
 import { freeTcpPort, startLiveKit } from '../dev/livekit/livekit.ts'
 import { median } from '../dev/prove/figures.ts'
 import { cpuOf } from '../dev/prove/processes.ts'
-import { benchParts } from './parts.ts'
+import { benchParts, callAsFast } from './parts.ts'
 
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '2' }, json: { type: 'string', default: 'bench/results/floor.json' } } })
 
@@ -52,21 +52,9 @@ await livekit.stop()
 await parts.stop()
 process.exit(0)
 
-/** Requests as fast as `width` callers can, one after the other each; ends early when there is nothing left to call for. */
 async function measure ({ pid, call }: Side, operation: string, width: number): Promise<Cost> {
   const cpu = cpuOf(pid)
-  const times: number[] = []
-  const end = performance.now() + Number(values.seconds) * 1000
-  let n = 0
-  await Promise.all(Array.from({ length: width }, async () => {
-    while (performance.now() < end) {
-      const at = performance.now()
-      const work = call(operation, n++)
-      if (!work) return
-      await work
-      times.push(performance.now() - at)
-    }
-  }))
+  const { times } = await callAsFast((n) => call(operation, n), width, Number(values.seconds))
   return { cpu: (cpuOf(pid) - cpu) * 1000 / times.length, ms: median(times) }
 }
 

@@ -46,3 +46,24 @@ export async function benchParts (env: NodeJS.ProcessEnv = {}, flags: string[] =
     }
   }
 }
+
+/**
+ * Calls as fast as `width` callers can, one after the other each, for `seconds`; ends early when `call` says that there is nothing left.
+ * @returns how long each took and all of it, ms
+ */
+export async function callAsFast (call: (n: number) => Promise<unknown> | undefined, width: number, seconds: number): Promise<{ times: number[], took: number }> {
+  const times: number[] = []
+  const began = performance.now()
+  const end = began + seconds * 1000
+  let n = 0
+  await Promise.all(Array.from({ length: width }, async () => {
+    while (performance.now() < end) {
+      const at = performance.now()
+      const work = call(n++)
+      if (!work) return
+      await work
+      times.push(performance.now() - at)
+    }
+  }))
+  return { times, took: performance.now() - began }
+}

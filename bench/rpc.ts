@@ -8,6 +8,7 @@ import { RoomServiceClient } from 'livekit-server-sdk'
 import { Registry } from 'prom-client'
 import { startLiveKit } from '../dev/livekit/livekit.ts'
 import { createLiveKit } from '../plugins/livekit/client.ts'
+import { callAsFast } from './parts.ts'
 
 /** One call; `room` is a name of its own for each call of CreateRoom, the same one for the others. */
 type Call = (room: string) => Promise<unknown>
@@ -18,20 +19,12 @@ interface Sample { calls: number, time: number, cpu: number }
 const operations: Operation[] = ['CreateRoom', 'ListRooms', 'ListParticipants']
 const standing = 'bench-standing'
 
-/** Calls as fast as `width` callers can, one after the other each, for `seconds`. */
+/** What `width` callers get in `seconds`, and what that costs. */
 async function measure (call: Call, roomOf: () => string, width: number, seconds: number): Promise<Sample> {
   const cpuBefore = process.cpuUsage()
-  const begin = performance.now()
-  const end = begin + seconds * 1000
-  let calls = 0
-  await Promise.all(Array.from({ length: width }, async () => {
-    while (performance.now() < end) {
-      await call(roomOf())
-      calls++
-    }
-  }))
+  const { times, took } = await callAsFast(() => call(roomOf()), width, seconds)
   const { user, system } = process.cpuUsage(cpuBefore)
-  return { calls, time: performance.now() - begin, cpu: user + system }
+  return { calls: times.length, time: took, cpu: user + system }
 }
 
 const sum = (one: Sample, other: Sample): Sample => ({ calls: one.calls + other.calls, time: one.time + other.time, cpu: one.cpu + other.cpu })

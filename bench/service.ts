@@ -1,7 +1,6 @@
 // `npm run bench`: how fast the service is, at what cost, and how that grows; each figure beside what LiveKit alone gives in the same run.
 // `--checkout ../of-another-version` measures that one, from its source (without the lone requests, which speak to this version's database).
 import { execFileSync } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,8 +9,9 @@ import { Registry } from 'prom-client'
 import { Pool } from 'undici'
 import { signUserToken } from '../dev/demo/token.ts'
 import { median } from '../dev/prove/figures.ts'
+import { newSession } from '../dev/prove/new-session.ts'
 import { childrenOf, cpuOf } from '../dev/prove/processes.ts'
-import { benchParts } from './parts.ts'
+import { benchParts, callAsFast } from './parts.ts'
 import { createLiveKit } from '../plugins/livekit/client.ts'
 import { openDatabase } from '../plugins/database/query.ts'
 import { createSessionStore } from '../plugins/database/session-store.ts'
@@ -65,24 +65,11 @@ async function main () {
     return answer
   }
 
-  /** Calls as fast as `width` callers can, one after the other each; ends early when `call` says that there is nothing left. */
+  /** What `width` callers get, and what that costs each process. */
   async function measure (call: (n: number) => Promise<unknown> | undefined, width: number): Promise<Figure & { calls: number }> {
     const pids = { service: [service.pid], livekit: [server.pid], postgres: postgresPid ? [postgresPid, ...childrenOf(postgresPid)] : [] }
     const before = { service: spentBy(pids.service), livekit: spentBy(pids.livekit), postgres: spentBy(pids.postgres) }
-    const times: number[] = []
-    const began = performance.now()
-    const end = began + seconds * 1000
-    let n = 0
-    await Promise.all(Array.from({ length: width }, async () => {
-      while (performance.now() < end) {
-        const at = performance.now()
-        const work = call(n++)
-        if (!work) return
-        await work
-        times.push(performance.now() - at)
-      }
-    }))
-    const took = performance.now() - began
+    const { times, took } = await callAsFast(call, width, seconds)
     times.sort((a, b) => a - b)
     const cpu = (name: keyof typeof pids) => Math.round((spentBy(pids[name]) - before[name]) / times.length)
     return { calls: times.length, perSecond: times.length / took * 1000, p50: times[Math.floor(times.length / 2)]!, p99: times[Math.floor(times.length * 0.99)]!, cpu: { service: cpu('service'), livekit: cpu('livekit'), postgres: cpu('postgres') } }
@@ -179,13 +166,8 @@ async function main () {
       for (let n = 0; n < 300; n++) { const at = performance.now(); await work(); times.push(performance.now() - at) }
       return median(times)
     }
-    const fresh = () => {
-      const id = randomUUID()
-      const at = new Date()
-      return { id, mode: 'voice' as const, room_name: `lone-${id}`, user_id: `lone-${id}`, agent_type: 'general' as const, category_id: null, category_name: null, idempotency_key: null, request_id: 'r', traceparent: null, transcript: null, summary: false, recording: null, recording_file: null, recording_check_at: null, text_only: false, language: null, agent_state: 'dispatched' as const, agent_dispatches: 1, created_at: at, expires_at: new Date(at.getTime() + 60_000), next_check_at: new Date(at.getTime() + 3_600_000), lease_until: new Date(at.getTime() + 3_600_000) }
-    }
     const claimed: string[] = []
-    const claim = await time(async () => { const row = await store.claim(fresh(), { slots: 5, startsPerMinute: 0 }); claimed.push(row!.id) })
+    const claim = await time(async () => { const row = await store.claim(newSession(), { slots: 5, startsPerMinute: 0 }); claimed.push(row!.id) })
     let n = 0
     const goLive = await time(() => store.goLive(claimed[n++]!, 0, { room_sid: 'RM', expires_at: new Date(), next_check_at: new Date(Date.now() + 3_600_000), actor: 'user:bench', now: new Date() }))
     n = 0

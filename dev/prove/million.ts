@@ -6,6 +6,7 @@ import { openDatabase } from '../../plugins/database/query.ts'
 import { createSessionStore } from '../../plugins/database/session-store.ts'
 import type { NewSession } from '../../src/sessions/store.ts'
 import { median } from './figures.ts'
+import { newSession } from './new-session.ts'
 import { claim, prove, seconds, sleep, startDatabase } from './proof.ts'
 
 const ENDED = Number(process.env.ENDED ?? 1_000_000)
@@ -52,10 +53,7 @@ await prove({
     const now = () => new Date()
     const later = (s: number) => new Date(Date.now() + s * 1000)
     const claimed: NewSession[] = []
-    const fresh = (): NewSession => {
-      const id = randomUUID()
-      return { id, mode: 'voice', room_name: `new-${id}`, user_id: `user-${n++ % 50_000}`, agent_type: 'general', category_id: null, category_name: null, idempotency_key: id, request_id: 'r', traceparent: null, transcript: null, summary: false, recording: null, recording_file: null, recording_check_at: null, text_only: false, language: null, agent_state: 'dispatched', agent_dispatches: 1, created_at: now(), expires_at: later(60), next_check_at: later(3600), lease_until: later(7) }
-    }
+    const fresh = () => newSession({ user_id: `user-${n++ % 50_000}`, idempotency_key: randomUUID(), lease_until: later(7) })
     let ending = 0
     const statements: Record<string, () => Promise<unknown>> = {
       'start: claim': async () => { const row = await store.claim(fresh(), { slots: 1000, startsPerMinute: 10 }); if (row) claimed.push(row as unknown as NewSession) },
