@@ -106,6 +106,7 @@ async function walk (address: string, withAgent: boolean) {
     if (withAgent) {
       const spoken = performance.now()
       const delays = (await user.echo(5)).sort((a, b) => a - b)
+      if (delays.length < 5) throw new Error(`${delays.length} of 5 sounds came back from the agent`)
       show('say something, hear it come back', performance.now() - spoken, `5 of 5 times, after ${delays[2]!.toFixed(0)} ms (median), ${delays[4]!.toFixed(0)} ms (worst)`)
     } else await sleep(50)
     const status = await call('GET', `${base}/${room}/status`, 200)

@@ -97,8 +97,8 @@ const LOUD = 1000 // of 32,768, root mean square: a tone of 8,000 comes back wel
 
 /**
  * Publishes a microphone that beeps, and listens to what comes back from the first other participant that makes sound.
- * @returns for each beep the milliseconds from its first sample to its first sound back
- * @throws when a beep does not come back within its second
+ * @returns for each beep that came back within its second the milliseconds from its first sample to its first sound back
+ * @throws when nobody else makes sound within 10 s
  */
 async function measureEcho (room: Room, beeps: number): Promise<number[]> {
   const source = new AudioSource(RATE, 1, 100)
@@ -129,7 +129,6 @@ async function measureEcho (room: Room, beeps: number): Promise<number[]> {
     await new Promise((resolve) => { setTimeout(resolve, Math.max(0, next - performance.now())) })
   }
   await Promise.race([listen, new Promise((resolve) => { setTimeout(resolve, 500) })])
-  if (delays.length < beeps) throw new Error(`${delays.length} of ${beeps} sounds came back`)
   return delays
 }
 

@@ -28,7 +28,7 @@ export interface Joined {
   caption: (caption: Caption) => Promise<void>
   /** Publishes a grey picture as a camera or a screen; rejects when LiveKit does not allow it. */
   publishVideo: (source: 'camera' | 'screen_share') => Promise<void>
-  /** Beeps once a second and hears what comes back from the agent: the round trip of each beep, ms. */
+  /** Beeps once a second and hears what comes back from the agent: the round trip of each beep that came back, ms; rejects when no agent makes sound within 10 s. */
   echo: (beeps: number) => Promise<number[]>
   leave: () => Promise<void>
 }
