@@ -2,7 +2,6 @@
 import env from '@fastify/env'
 import { Type, type Static } from '@sinclair/typebox'
 import fp from 'fastify-plugin'
-import { readKeys } from '../src/sessions/transcript-keys.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -11,7 +10,7 @@ declare module 'fastify' {
 }
 
 const webAddress = '(ws|http)s?://[^\\s/?#@,]+(:\\d+)?(/[^\\s?#,]*)?'
-const transcriptKey = '[A-Za-z0-9._-]{1,32}:[0-9a-fA-F]{64}'
+const key = '[A-Za-z0-9+/]{43}=' // 32 bytes in base64
 const Seconds = (fallback: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: fallback, minimum, maximum, description: `${description} (seconds)` })
 
@@ -56,10 +55,10 @@ export const ConfigSchema = Type.Object({
   VIDEO_DISPATCH_TIMEOUT: Seconds(7, 1, 60, 'How long create-room waits for its agent (B6)'),
   RECONCILE_INTERVAL: Seconds(15, 1, 3600, 'Time between two looks at a live session (D6)'),
   RETENTION_DAYS: Type.Integer({ default: 30, minimum: 2, maximum: 3650, description: 'Days that ended sessions and events are kept' }),
+  SERVICE_URL: Type.Optional(Type.String({ pattern: '^https?://[^\\s/?#@,]+(:\\d+)?/?$', description: 'Where agents reach the service: they hand over transcripts and what they use, and ask for tokens for tools. When not set they do not' })),
   TRANSCRIPTS: Type.Unsafe<'on' | 'off'>({ type: 'string', enum: ['on', 'off'], default: 'off', description: 'Whether a start may ask for a transcript' }),
-  TRANSCRIPT_KEYS: Type.Optional(Type.String({ pattern: `^${transcriptKey}(,\\s*${transcriptKey})*$`, description: 'Keys that seal transcripts, as id:key, comma list, each 32 bytes in hex; the first seals, all open; required with TRANSCRIPTS' })),
-  TOOL_TOKEN_KEYS: Type.Optional(Type.String({ pattern: `^${transcriptKey}(,\\s*${transcriptKey})*$`, description: 'Keys that sign the tokens with which tools act for a user, as id:key, comma list, each 32 bytes in hex; the first signs, all are published' })),
-  AGENT_USAGE: Type.Unsafe<'on' | 'off'>({ type: 'string', enum: ['on', 'off'], default: 'off', description: 'Whether agents are asked what they use' }),
+  TRANSCRIPT_KEYS: Type.Optional(Type.String({ pattern: `^${key}(,\\s*${key})*$`, description: 'Keys that seal transcripts, comma list, each 32 bytes in base64; the first seals, all open; required with TRANSCRIPTS' })),
+  TOOL_TOKEN_KEYS: Type.Optional(Type.String({ pattern: `^${key}(,\\s*${key})*$`, description: 'Keys that sign the tokens with which tools act for a user, comma list, each 32 bytes in base64; the first signs, all are published' })),
   PRICES_FILE: Type.Optional(Type.String({ minLength: 1, description: 'JSON file of what usage costs' })),
   MONTHLY_MINUTES_PER_USER: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Minutes of connection that one user has in a calendar month (UTC); no limit when not set' })),
   RECORDINGS: Type.Unsafe<'off' | 'on' | 'audio' | 'composed'>({ type: 'string', enum: ['off', 'on', 'audio', 'composed'], default: 'off', description: 'Whether a start may ask for a recording by LiveKit Egress: on = voice as sound, video as a composed picture; audio and composed = the one or the other for both' }),
@@ -122,11 +121,11 @@ function contradictions (config: Config): string[] {
   }
   if (config.TRANSCRIPTS === 'on' && !config.TRANSCRIPT_KEYS) wrong.push('TRANSCRIPT_KEYS is required with TRANSCRIPTS')
   for (const name of ['TRANSCRIPT_KEYS', 'TOOL_TOKEN_KEYS'] as const) {
-    const keys = config[name] ? readKeys(config[name]) : []
-    if (keys.some(({ hex }) => isGuessable(hex))) wrong.push(`${name} holds a placeholder: make each key with "openssl rand -hex 32"`)
-    if (new Set(keys.map(({ id }) => id)).size < keys.length) wrong.push(`${name} has two keys of one id`)
-    if (keys.some(({ hex }) => known.has(hex))) wrong.push(`${name} must differ from the other secrets`)
-    for (const { hex } of keys) known.set(hex, name)
+    const keys = config[name]?.split(',').map((one) => one.trim()) ?? []
+    if (keys.some(isGuessable)) wrong.push(`${name} holds a placeholder: make each key with "openssl rand -base64 32"`)
+    if (new Set(keys).size < keys.length) wrong.push(`${name} has a key twice`)
+    if (keys.some((one) => known.has(one))) wrong.push(`${name} must differ from the other secrets`)
+    for (const one of keys) known.set(one, name)
   }
   if (config.RECORDINGS !== 'off') for (const name of ['S3_BUCKET', 'S3_ACCESS_KEY', 'S3_SECRET_KEY'] as const) if (!config[name]) wrong.push(`${name} is required with RECORDINGS`)
   for (const name of [...secrets, 'LIVEKIT_API_KEY'] as const) if (config[name] !== config[name]?.trim()) wrong.push(`${name} begins or ends with a blank`)

@@ -3,7 +3,7 @@ import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typ
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { written } from '../src/sessions/vocabulary.ts'
-import { choice, givenTime, Strict } from './schemas.ts'
+import { choice, givenTime, idOf, Strict } from './schemas.ts'
 
 /** As many lines as the agents put into one request, each as long as it may be (agents/src/transcript.ts). */
 const LINES = 8
@@ -34,13 +34,6 @@ const Report = Strict({
   tool_calls: amount
 })
 
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** The session that an agent's token is for. */
-    agentOf: string
-  }
-}
-
 const bearer = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i
 
 const ToolTokenRequest = Strict({ audience: Type.String({ pattern: '^[\\x21-\\x7e]{1,256}$' }) })
@@ -48,12 +41,14 @@ const ToolTokenRequest = Strict({ audience: Type.String({ pattern: '^[\\x21-\\x7
 /** Minutes for which whoever verifies tool tokens may keep the public keys: a new key is to be published so long before it signs. */
 const KEYS_MAX_AGE = 5
 
+const Id = Type.Object({ id: idOf('The session') })
+
 const agents: FastifyPluginAsyncTypebox = async (app) => {
-  app.decorateRequest('agentOf', '')
-  /** Before the body is read. */
-  const authenticated = (sessionOf: (token: string | undefined) => string) => async (request: FastifyRequest) => {
+  /** Before the body is read: the token is that of the session in the path. */
+  async function onRequest (request: FastifyRequest): Promise<void> {
+    const token = bearer.exec(request.headers.authorization ?? '')?.[1]
     try {
-      request.agentOf = sessionOf(bearer.exec(request.headers.authorization ?? '')?.[1])
+      app.agentTokens.check(token, (request.params as { id: string }).id)
     } catch (error) {
       await app.countRefusal(request) // whoever is no agent may not try for ever
       throw error
@@ -62,14 +57,14 @@ const agents: FastifyPluginAsyncTypebox = async (app) => {
   // Many agents share an address: what bounds them is their token, and what one session may hold.
   const config = { rateLimit: false } as const
 
-  app.post('/transcript', { bodyLimit: BODY_LIMIT, schema: { hide: true, body: Batch }, config, onRequest: authenticated(app.transcripts.sessionOf) }, async (request) =>
-    app.transcripts.write(request.agentOf, request.body, request.deadline))
+  app.post('/sessions/:id/transcript', { bodyLimit: BODY_LIMIT, schema: { hide: true, params: Id, body: Batch }, config, onRequest }, async (request) =>
+    app.transcripts.write(request.params.id, request.body, request.deadline))
 
-  app.post('/usage', { schema: { hide: true, body: Report }, config, onRequest: authenticated(app.usage.sessionOf) }, async (request) =>
-    app.usage.report(request.agentOf, request.body, request.deadline))
+  app.post('/sessions/:id/usage', { schema: { hide: true, params: Id, body: Report }, config, onRequest }, async (request) =>
+    app.usage.report(request.params.id, request.body, request.deadline))
 
-  app.post('/tool-token', { schema: { hide: true, body: ToolTokenRequest }, config, onRequest: authenticated(app.toolTokens.sessionOf) }, async (request) =>
-    app.toolTokens.issue(request.agentOf, request.body.audience, request.log, request.deadline))
+  app.post('/sessions/:id/tool-token', { schema: { hide: true, params: Id, body: ToolTokenRequest }, config, onRequest }, async (request) =>
+    app.toolTokens.issue(request.params.id, request.body.audience, request.log, request.deadline))
 
   app.get('/jwks.json', { schema: { hide: true } }, async (_request, reply) => {
     reply.header('cache-control', `public, max-age=${KEYS_MAX_AGE * 60}`)
@@ -77,4 +72,4 @@ const agents: FastifyPluginAsyncTypebox = async (app) => {
   })
 }
 
-export default fp(agents, { name: 'agents', encapsulate: true, dependencies: ['errors'], decorators: { fastify: ['transcripts', 'usage', 'toolTokens', 'countRefusal'] } })
+export default fp(agents, { name: 'agents', encapsulate: true, dependencies: ['errors'], decorators: { fastify: ['agentTokens', 'transcripts', 'usage', 'toolTokens', 'countRefusal'] } })

@@ -1,7 +1,7 @@
 // The words that several routes share: names, times, and the problems they may answer with.
 import createError from '@fastify/error'
 import { Type, type TObject, type TProperties } from '@sinclair/typebox'
-import { agentTypes, type AgentType } from '../src/sessions/vocabulary.ts'
+import { agentTypes, recordingStates, type AgentType } from '../src/sessions/vocabulary.ts'
 
 export const roomNameExample = 'fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015'
 export const roomName = Type.String({ pattern: '^[A-Za-z0-9._~:@|+=_-]{1,256}$', description: 'Name of the LiveKit room', examples: [roomNameExample] })
@@ -41,6 +41,16 @@ export const choiceOrNull = <const Words extends readonly string[]>(words: Words
 export const Strict = <Properties extends TProperties>(properties: Properties, options = {}): TObject<Properties> => Type.Object(properties, { additionalProperties: false, ...options })
 
 export const userIdPattern = '^[A-Za-z0-9._~:@|+=_-]{1,128}$'
+
+/** A recording, wherever it is shown. */
+export const Recording = Type.Object({
+  id: idOf('The recording'),
+  state: choice(recordingStates, 'Not begun, under way, whole, given up while the session went on, or deleted'),
+  started_at: atOrNull('From when on it is recorded'),
+  ended_at: atOrNull('Until when'),
+  duration: Type.Unsafe<number | null>({ type: ['number', 'null'], description: 'Seconds' }),
+  url: Type.Unsafe<string | null>({ type: ['string', 'null'], description: 'Where the file can be had for a quarter of an hour, by whoever has this link; null as long as it cannot, in lists of sessions, and in a session that is somebody else\'s' })
+}, { title: 'Recording' })
 
 const seconds = (description: string) => Type.Number({ minimum: 0, description: `${description}, to the millisecond` })
 const count = (description: string) => Type.Integer({ minimum: 0, description })

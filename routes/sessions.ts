@@ -1,8 +1,8 @@
 // The history of sessions over HTTP: one's own, and for administrators everybody's, with what happened in each.
-import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type, type FastifyPluginAsyncTypebox, type Static } from '@fastify/type-provider-typebox'
 import fp from 'fastify-plugin'
-import { agentStates, endReasons, eventTypes, modeNames, recordingStates, states, transcriptStates, type RecordingState } from '../src/sessions/vocabulary.ts'
-import { at, atOrNull, choice, choiceOrNull, costOfUsage, givenTime, idOf, problems, roomName, roomNameExample, startedAgentType, Strict, usageExample, usageProperties, userIdPattern } from './schemas.ts'
+import { agentStates, endReasons, eventTypes, modeNames, states, transcriptStates } from '../src/sessions/vocabulary.ts'
+import { at, atOrNull, choice, choiceOrNull, costOfUsage, givenTime, idOf, problems, Recording, roomName, roomNameExample, startedAgentType, Strict, usageExample, usageProperties, userIdPattern } from './schemas.ts'
 
 const properties = {
   id: idOf('The session'),
@@ -21,15 +21,9 @@ const properties = {
     joined_at: atOrNull('When it joined last')
   }),
   transcript: choiceOrNull(transcriptStates, 'What was said: being written, whole, or deleted; null when no transcript was asked for'),
-  recording: Type.Unsafe<{ state: RecordingState, started_at: Date | null, ended_at: Date | null, duration: number | null, url: string | null } | null>({
+  recording: Type.Unsafe<Static<typeof Recording> | null>({
     oneOf: [
-      Type.Object({
-        state: choice(recordingStates, 'Not begun, under way, whole, given up while the session went on, or deleted'),
-        started_at: atOrNull('From when on it is recorded'),
-        ended_at: atOrNull('Until when'),
-        duration: Type.Unsafe<number | null>({ type: ['number', 'null'], description: 'Seconds' }),
-        url: Type.Unsafe<string | null>({ type: ['string', 'null'], description: 'Where the file can be had for a quarter of an hour, by whoever has this link; only when one session is asked for, and by its own user' })
-      }, { title: 'Recording' }),
+      Recording,
       Type.Null()
     ],
     description: 'The recording; null when none was asked for'

@@ -1,4 +1,4 @@
-// What was said in a session over HTTP, for its owner: as JSON, as captions or as text, and deleted.
+// What was said in a session over HTTP, for its owner and for administrators: as JSON, as captions or as text, and deleted by the owner.
 import accepts from '@fastify/accepts'
 import createError from '@fastify/error'
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
@@ -54,7 +54,7 @@ const transcripts: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'getTranscript',
       tags,
       summary: 'Read what was said in a session',
-      description: 'For the owner alone, when the start asked for it: what was said so far, or all of it once the state is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text (`text/plain`).',
+      description: 'For the owner, and for administrators, who are on record; when the start asked for it: what was said so far, or all of it once the state is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text (`text/plain`).',
       params: Id,
       response: { 200: Answer, ...problems(400, 401, 403, 404, 406, 429, 500, 503) }
     }

@@ -90,7 +90,7 @@ export async function buildApp (options: AppOptions = {}): Promise<FastifyInstan
     await app.register(users, { prefix: '/api/v1/users' })
     await app.register(webhookEndpoints, { prefix: '/api/v1/webhook-endpoints' })
     await app.register(webhooks, { prefix: '/api/v1/livekit' })
-    await app.register(agents, { prefix: '/api/v1/agents' })
+    await app.register(agents, { prefix: '/api/v1/agent' })
     await app.register(web)
 
     await app.ready()

@@ -1,7 +1,7 @@
 // The rules, wired to what they run on: app.sessions for the routes, and the reconciler that works beside them.
 import fp from 'fastify-plugin'
 import { createAgentArrival } from './sessions/agent-arrival.ts'
-import { createUsageTokens } from './sessions/agent-tokens.ts'
+import { createAgentTokens, type AgentTokens } from './sessions/agent-tokens.ts'
 import { createAudit } from './sessions/audit.ts'
 import { createAutoCreate } from './sessions/auto-create.ts'
 import { createCategories, type Categories } from './sessions/categories.ts'
@@ -43,6 +43,7 @@ declare module 'fastify' {
     transcripts: Transcripts
     usage: Usage
     toolTokens: ToolTokens
+    agentTokens: AgentTokens
   }
 }
 
@@ -56,16 +57,16 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   const autoCreate = createAutoCreate({ livekit, clock, log })
   const audit = createAudit({ store, clock })
   const categories = createCategories({ categories: app.categoryStore, audit, clock })
-  const transcripts = createTranscripts({ store: app.transcriptStore, sessions: store, keys: config.TRANSCRIPT_KEYS ? createTranscriptKeys(config.TRANSCRIPT_KEYS) : undefined, audit, clock, log })
-  const usage = createUsage({ store: app.usageStore, tokens: config.AGENT_USAGE === 'on' ? createUsageTokens(config.LIVEKIT_API_SECRET) : undefined, prices: app.prices, audit, clock, log, keepDays: config.RETENTION_DAYS })
+  const transcripts = createTranscripts({ store: app.transcriptStore, keys: config.TRANSCRIPT_KEYS ? createTranscriptKeys(config.TRANSCRIPT_KEYS) : undefined, audit, clock, log })
+  const usage = createUsage({ store: app.usageStore, prices: app.prices, audit, clock, log, keepDays: config.RETENTION_DAYS })
   const recordings = createRecordings({ store: app.recordingStore, sessions: store, egress: livekit.egress, files: app.recordingFiles, audit, clock, log, metrics })
   const toolTokens = createToolTokens({ keys: config.TOOL_TOKEN_KEYS, store, clock })
+  const agentTokens = createAgentTokens(config.LIVEKIT_API_SECRET, clock)
+  if (config.TRANSCRIPTS === 'on' && !config.SERVICE_URL) log.warn('TRANSCRIPTS is on and SERVICE_URL is not set: no agent can write one')
   const metadataOf = async (session: Session, dispatch: number) => jobMetadata(session, dispatch, {
     systemPrompt: await categories.promptOf(session),
     traceparent: tracing.traceparent(),
-    transcriptToken: transcripts.tokenFor(session),
-    usageToken: usage.tokenFor(session),
-    toolToken: toolTokens.agentTokenFor(session)
+    service: config.SERVICE_URL ? { url: config.SERVICE_URL, token: agentTokens.issue(session) } : undefined
   })
   const agentArrival = createAgentArrival({ livekit, clock })
   const lifecycle = createLifecycle({ store, livekit, clock, metrics, tracing, agentTimeout: config.AGENT_JOIN_TIMEOUT, onAgent: agentArrival.told, wake: () => reconciler.wake() })
@@ -127,18 +128,18 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   app.decorate('endpoints', createEndpoints({ endpoints: app.webhookStore, audit, clock, refusal: app.webhookSender.refusal }))
   app.decorate('outbox', outbox)
   app.decorate('privacy', privacy)
-  const history = createHistory({ store, lifecycle, recordings, usage, audit })
-  app.decorate('history', history)
+  app.decorate('history', createHistory({ store, lifecycle, recordings, usage, audit }))
   app.decorate('lifecycle', lifecycle)
   app.decorate('transcripts', transcripts)
   app.decorate('recordings', recordings)
   app.decorate('usage', usage)
   app.decorate('toolTokens', toolTokens)
+  app.decorate('agentTokens', agentTokens)
   app.decorate('reconciler', reconciler)
   app.decorate('retention', retention)
   const readiness = createReadiness({ store, livekit, clock })
   app.decorate('readiness', readiness)
-  const streams = createStreams({ events: app.eventStore, find: history.find, audit, clock, log, isDraining: readiness.isDraining })
+  const streams = createStreams({ events: app.eventStore, audit, clock, log, isDraining: readiness.isDraining })
   app.decorate('streams', streams)
   // A client that keeps its connection is told to let it go before the listener closes: a request on it then would be cut off.
   app.addHook('onRequest', (_request, reply, done) => {

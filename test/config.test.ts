@@ -87,16 +87,14 @@ t.test('what is wrong is refused by name, and its value is not repeated', async 
   }
 })
 
-t.test('the process says it and ends with an error within 5 s', async (t) => {
+t.test('the process says it and ends by itself, with an error', async (t) => {
   for (const name of Object.keys(good) as Array<keyof typeof good>) {
     const { [name]: _missing, ...env } = good
-    const began = performance.now()
     const child = spawn(process.execPath, ['--import=tsx', 'src/server.ts'], { env: { PATH: process.env.PATH, ...env } })
     let said = ''
     child.stderr.on('data', (chunk) => { said += chunk })
     const [code] = await once(child, 'exit')
-    t.not(code, 0)
+    t.equal(code, 1)
     t.match(said, new RegExp(`livekit-sessions cannot start\\. .*${name}`))
-    t.ok(performance.now() - began < 5000)
   }
 })

@@ -1,4 +1,5 @@
 // Recordings: asked for at the start, followed by what Egress tells or is asked, had by the owner alone, gone with their session; the call never minds.
+import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
@@ -73,7 +74,7 @@ async function session (user: string, body: object = { recording: true }) {
     egressInfo: { egressId, roomName: room, status, roomComposite: { roomName: room, file: { filepath: `recordings/${id}.ogg` } }, ...more }
   }))).json()
   const nanoseconds = (at: number) => String(BigInt(at) * 1_000_000n)
-  return { id: id as string, room: room as string, see, hear, nanoseconds, end: () => app.as(user).end(room), remove: (as = app.as(user)) => as.inject({ method: 'DELETE', url: `/api/v1/sessions/${id}/recording` }) }
+  return { id: id as string, room: room as string, see, hear, nanoseconds, end: () => app.as(user).end(room), list: (as = app.as(user)) => as.inject({ url: `/api/v1/sessions/${id}/recordings` }), remove: (as = app.as(user), recording = id) => as.inject({ method: 'DELETE', url: `/api/v1/sessions/${id}/recordings/${recording}` }) }
 }
 const eventsOf = async (id: string) => (await query('select type, actor, data from session_events where session_id = $1 and type like \'recording.%\' order by id', [id]))
 
@@ -84,7 +85,7 @@ t.test('off by default: a start that asks for one is refused, others are as befo
   t.equal((await off.as('otto').start()).statusCode, 200)
   const [{ id }] = await query('select id from sessions where user_id = \'otto\'')
   t.equal((await off.as('otto').inject({ url: `/api/v1/sessions/${id}` })).json().recording, null)
-  sameProblem(t, await off.as('otto').inject({ method: 'DELETE', url: `/api/v1/sessions/${id}/recording` }), problem(404, 'Not Found', 'recording-not-found', 'This session has no recording'))
+  sameProblem(t, await off.as('otto').inject({ method: 'DELETE', url: `/api/v1/sessions/${id}/recordings/${id}` }), problem(404, 'Not Found', 'recording-not-found', 'This session has no recording'))
 })
 
 t.test('what is missing is said at the start', async (t) => {
@@ -102,7 +103,7 @@ t.test('asked for by the start, and by its retries alike', async (t) => {
 
 t.test('from the start to the file: sound alone for voice, told by webhooks in any order', async (t) => {
   const one = await session('alice')
-  t.same((await one.see()).recording, { state: 'pending', started_at: null, ended_at: null, duration: null, url: null })
+  t.same((await one.see()).recording, { id: one.id, state: 'pending', started_at: null, ended_at: null, duration: null, url: null })
   await settle()
   t.same(studio.started, [{ roomName: one.room, file: `recordings/${one.id}.ogg`, audioOnly: true }])
   await settle()
@@ -118,7 +119,7 @@ t.test('from the start to the file: sound alone for voice, told by webhooks in a
   await one.hear('EGRESS_ACTIVE', { startedAt })
   const { recording } = await one.see()
   const { pathname, searchParams } = new URL(recording.url)
-  t.same({ ...recording, url: pathname }, { state: 'ready', started_at: new Date(from).toISOString(), ended_at: new Date(from + 12_500).toISOString(), duration: 12.5, url: `/calls/recordings/${one.id}.ogg` })
+  t.same({ ...recording, url: pathname }, { id: one.id, state: 'ready', started_at: new Date(from).toISOString(), ended_at: new Date(from + 12_500).toISOString(), duration: 12.5, url: `/calls/recordings/${one.id}.ogg` })
   t.equal(searchParams.get('X-Amz-Expires'), '900')
   t.same((await eventsOf(one.id)).map(({ type }) => type), ['recording.started', 'recording.ready'])
 
@@ -139,17 +140,31 @@ t.test('an egress of somebody else in the room is none of it', async (t) => {
   await one.end()
 })
 
-t.test('the link is for the owner alone; administrators see the state, in no list is a link', async (t) => {
+t.test('the link is for the owner; administrators, on record, ask for the recordings; in no list of sessions is a link', async (t) => {
   const one = await session('bert')
   await settle()
   await one.hear('EGRESS_COMPLETE', { startedAt: one.nanoseconds(1), endedAt: one.nanoseconds(2) })
   t.match((await one.see(admin)).recording, { state: 'ready', url: null })
   t.match((await app.as('bert').inject({ url: '/api/v1/sessions' })).json().sessions[0].recording, { state: 'ready', url: null })
+  const { recordings: [recording, ...more] } = (await one.list()).json()
+  t.same(more, [])
+  t.match(recording, { ...(await one.see(admin)).recording, url: new RegExp(`/calls/recordings/${one.id}\\.ogg\\?.*X-Amz-Expires=900&`) })
+  t.match((await one.list(admin)).json(), { recordings: [{ id: one.id, url: String }] })
+  sameProblem(t, await one.list(app.as('eve')), notYours)
   sameProblem(t, await one.remove(app.as('eve')), notYours)
-  sameProblem(t, await one.remove(admin), notYours)
+  sameProblem(t, await one.remove(undefined, randomUUID()), problem(404, 'Not Found', 'recording-not-found', 'This session has no recording'))
+  t.same((await query('select type, actor, data from session_events where session_id = $1 and type in (\'access.denied\', \'admin.read\') order by id', [one.id])), [
+    ['admin.read', 'admin:root', 'getSession'], ['admin.read', 'admin:root', 'listRecordings'], ['access.denied', 'user:eve', 'listRecordings'], ['access.denied', 'user:eve', 'deleteRecording']
+  ].map(([type, actor, operation]) => ({ type, actor, data: { operation } })))
   await one.end()
   sameProblem(t, await one.remove(app.as('eve')), notFound)
+  sameProblem(t, await one.list(app.as('eve')), notFound)
   t.match((await app.as('bert').inject({ url: '/api/v1/users/bert/export' })).json().recordings, [{ session_id: one.id, url: String }])
+  t.same((await one.remove(admin)).json(), { status: 'deleted', id: one.id })
+  t.match(await eventsOf(one.id), [{ type: 'recording.ready' }, { type: 'recording.deleted', actor: 'admin:root' }])
+  await app.as('bert').start()
+  const [{ id: plain }] = await query('select id from sessions where user_id = \'bert\' and recording is null')
+  t.same((await app.as('bert').inject({ url: `/api/v1/sessions/${plain}/recordings` })).json(), { recordings: [] })
 })
 
 t.test('one that fails in mid-call is told of in the session, the log and a metric; the call goes on', async (t) => {
@@ -241,8 +256,8 @@ t.test('deleted by its owner: what writes it is stopped, its file is deleted, ag
   await settle()
   Object.assign(studio.reports[0]!, { status: 'running' })
   await one.hear('EGRESS_ACTIVE', { startedAt: one.nanoseconds(clock.now()) })
-  t.same((await one.remove()).json(), { status: 'deleted', session_id: one.id })
-  t.same((await one.remove()).json(), { status: 'deleted', session_id: one.id })
+  t.same((await one.remove()).json(), { status: 'deleted', id: one.id })
+  t.same((await one.remove()).json(), { status: 'deleted', id: one.id })
   storage.status = 500
   await settle()
   t.same(studio.stopped, ['EG_1'])

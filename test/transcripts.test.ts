@@ -1,23 +1,23 @@
 // Transcripts: asked for at the start, written by agents with their token alone, sealed, ready after the end, for the owner alone, gone when deleted.
 import { createHmac, randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { AgentDispatchClient, RoomServiceClient } from 'livekit-server-sdk'
 import t, { type Test } from 'tap'
 import { startReceiver } from '../dev/webhooks/receiver.ts'
-import { createTranscriptKeys } from '../src/sessions/transcript-keys.ts'
+import { createAgentTokens } from '../src/sessions/agent-tokens.ts'
 import { jobMetadata } from '../src/sessions/modes.ts'
 import type { WrittenLine } from '../src/sessions/transcripts.ts'
-import { appFor, configOf, databaseFor, environment, livekitFor, movableClock, notFound, notYours, problem, queryFor, sameProblem, userToken, type TestApp } from './helper.ts'
+import { appFor, claimsOf, configOf, databaseFor, environment, livekitFor, movableClock, notFound, notYours, problem, queryFor, sameProblem, userToken, type TestApp } from './helper.ts'
 
 const livekit = await livekitFor(t)
 const databaseUrl = await databaseFor(t)
 const clock = movableClock()
-const oldKey = '2025:5e0c1b8f37ad92466f10d8b3c95e7a24180cf6e29d73b45ab61e80d7432c9f5a'
-const newKey = '2026:c8a1f04e7b92d3650e8b47cf12d59a6374eb08d1f6923ca5b0d71e6f48295c3b'
+const oldKey = 'XgwbjzetkkZvENizyV56JBgM9uKdc7Rath6A10Msn1o='
+const newKey = 'yKHwTnuS02UOi0fPEtWaY3TrCNH2kjylsNceb0gpXDs='
 const given = { VOICE_AGENT_NAME: '', WEBHOOK_ALLOW_PRIVATE: 'true', TRANSCRIPTS: 'on', TRANSCRIPT_KEYS: oldKey }
 const app = await appFor(t, environment(livekit, databaseUrl, given), clock)
 const query = await queryFor(t, databaseUrl)
 const admin = app.as('root', { role: 'admin' })
-const keys = createTranscriptKeys(oldKey)
 
 const secret = 'xylophone lessons'
 const at = (seconds: number) => new Date(clock.now() + seconds * 1000).toISOString()
@@ -27,12 +27,12 @@ const line = (seq: number, text: string, more: Partial<WrittenLine> = {}): Writt
 async function conversation (user: string) {
   const { room_name: room } = (await app.as(user).start({ transcript: true })).json()
   const session = (await query('select * from sessions where room_name = $1', [room]))[0]
-  const token = app.transcripts.tokenFor(session)!
-  return { id: session.id as string, room: room as string, token, end: () => app.as(user).end(room) }
+  return { id: session.id as string, room: room as string, session, token: app.agentTokens.issue(session), end: () => app.as(user).end(room) }
 }
 
-function write (token: string, lines: WrittenLine[], { writer = randomUUID() as string, done, on = app }: { writer?: string, done?: boolean, on?: TestApp } = {}) {
-  return on.inject({ method: 'POST', url: '/api/v1/agents/transcript', headers: { authorization: `Bearer ${token}` }, payload: { writer, lines, ...(done && { done }) } })
+/** As the agent with this token: of the session that it names, when nothing else is said. */
+function write (token: string, lines: WrittenLine[], { id = claimsOf(token).sub as string, writer = randomUUID() as string, done, on = app }: { id?: string, writer?: string, done?: boolean, on?: TestApp } = {}) {
+  return on.inject({ method: 'POST', url: `/api/v1/agent/sessions/${id}/transcript`, headers: { authorization: `Bearer ${token}` }, payload: { writer, lines, ...(done && { done }) } })
 }
 
 const read = (user: string, id: string, accept?: string, on: TestApp = app) => on.as(user).inject({ url: `/api/v1/sessions/${id}/transcript`, headers: accept ? { accept } : {} })
@@ -41,7 +41,7 @@ const remove = (user: string, id: string) => app.as(user).inject({ method: 'DELE
 const stateOf = async (user: string, id: string) => (await app.as(user).inject({ url: `/api/v1/sessions/${id}` })).json().transcript
 const closed = problem(409, 'Conflict', 'transcript-closed', 'This transcript takes nothing more.')
 const noTranscript = problem(404, 'Not Found', 'transcript-not-found', 'This session has no transcript')
-const noToken = problem(401, 'Unauthorized', 'agent-token-invalid', 'A valid token of the call is required.')
+const noToken = problem(401, 'Unauthorized', 'agent-token-invalid', 'A valid token of the session\'s agent is required.')
 
 async function receiverFor (t: Test) {
   const receiver = await startReceiver()
@@ -64,10 +64,10 @@ t.test('what is wrong with the keys is said at the start, never the keys', async
   const base = environment({ url: 'ws://x', apiKey: 'k', apiSecret: '7f2c19d0b8e64a35910cd7e2f6a8b34c' }, 'postgres://x')
   for (const [env, message] of [
     [{ TRANSCRIPTS: 'on' }, /TRANSCRIPT_KEYS is required with TRANSCRIPTS/],
-    [{ TRANSCRIPT_KEYS: 'a:1234' }, /TRANSCRIPT_KEYS is not of the right form/],
-    [{ TRANSCRIPT_KEYS: `a:${'0'.repeat(64)}` }, /TRANSCRIPT_KEYS holds a placeholder/],
-    [{ TRANSCRIPT_KEYS: `${oldKey},${oldKey}` }, /TRANSCRIPT_KEYS has two keys of one id/],
-    [{ TRANSCRIPT_KEYS: newKey, METRICS_TOKEN: newKey.split(':')[1] }, /TRANSCRIPT_KEYS must differ from the other secrets/]
+    [{ TRANSCRIPT_KEYS: 'MTIzNA==' }, /TRANSCRIPT_KEYS is not of the right form/],
+    [{ TRANSCRIPT_KEYS: `${'A'.repeat(43)}=` }, /TRANSCRIPT_KEYS holds a placeholder/],
+    [{ TRANSCRIPT_KEYS: `${oldKey},${oldKey}` }, /TRANSCRIPT_KEYS has a key twice/],
+    [{ TRANSCRIPT_KEYS: newKey, METRICS_TOKEN: newKey }, /TRANSCRIPT_KEYS must differ from the other secrets/]
   ] as const) await t.rejects(configOf({ ...base, ...env }), { message }, String(message))
 })
 
@@ -122,13 +122,13 @@ t.test('as captions and as text; in no other form', async (t) => {
   await end()
 })
 
-t.test('for the owner alone, administrators included; what was tried is on record', async (t) => {
+t.test('for the owner, and to read for administrators; who looked, and what was tried, is on record', async (t) => {
   const { id, token, end } = await conversation('carl')
   await write(token, [line(1, secret)])
-  for (const [user, claims] of [['eve', {}], ['root', { role: 'admin' }]] as const) {
-    sameProblem(t, await app.as(user, claims).inject({ url: `/api/v1/sessions/${id}/transcript` }), notYours)
-    sameProblem(t, await app.as(user, claims).inject({ method: 'DELETE', url: `/api/v1/sessions/${id}/transcript` }), notYours)
-  }
+  sameProblem(t, await read('eve', id), notYours)
+  for (const other of [app.as('eve'), admin]) sameProblem(t, await other.inject({ method: 'DELETE', url: `/api/v1/sessions/${id}/transcript` }), notYours)
+  t.match((await admin.inject({ url: `/api/v1/sessions/${id}/transcript` })).json(), { lines: [{ text: secret }] })
+  t.same(await query('select actor, data from session_events where session_id = $1 and type = \'admin.read\'', [id]), [{ actor: 'admin:root', data: { operation: 'getTranscript' } }])
   await end()
   sameProblem(t, await read('eve', id), notFound)
   sameProblem(t, await read('carl', randomUUID()), notFound)
@@ -143,22 +143,27 @@ t.test('for the owner alone, administrators included; what was tried is on recor
 
 t.test('only a token of the call writes, and only into its own', async (t) => {
   const { id, token, end } = await conversation('dora')
+  const other = await conversation('dirk')
   const [head, claims, signature] = token.split('.') as [string, string, string]
   const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
-  const forged = `${head}.${encode({ sid: id, exp: 9e9 })}`
+  const { exp, ...named } = claimsOf(token)
+  t.same(named, { aud: 'livekit-sessions/agent', sub: id })
+  t.equal(exp, Math.ceil((other.session.expires_at.getTime() + 120_000) / 1000), 'until it is over, and what is said last is written')
+  const forged = `${head}.${encode({ ...named, exp: 9e9 })}`
+  const signed = (secret: string | Buffer) => `${forged}.${createHmac('sha256', secret).update(forged).digest('base64url')}`
   for (const bad of [
-    userToken('dora'), userToken('root', { role: 'admin' }), `${head}.${encode({ sid: id, exp: 9e9 })}.${signature}`, `${encode({ alg: 'none' })}.${claims}.`, `${head}.${claims}.${signature.slice(0, -2)}`,
-    `${forged}.${createHmac('sha256', Buffer.from(oldKey.split(':')[1]!, 'hex')).update(forged).digest('base64url')}`,
-    createTranscriptKeys(newKey).issue(id, new Date(clock.now() + 60_000)), keys.issue(id, new Date(clock.now() - 1000))
-  ]) sameProblem(t, await write(bad, [line(1, secret)]), noToken)
-  sameProblem(t, await app.inject({ method: 'POST', url: '/api/v1/agents/transcript', payload: 'x'.repeat(400_000) }), noToken) // before the body is read
+    userToken('dora'), userToken('root', { role: 'admin' }), `${forged}.${signature}`, `${encode({ alg: 'none' })}.${claims}.`, `${head}.${claims}.${signature.slice(0, -2)}`,
+    signed(Buffer.from(oldKey, 'base64')), signed(livekit.apiSecret), other.token,
+    createAgentTokens(`${livekit.apiSecret}x`, clock).issue(other.session), app.agentTokens.issue({ id, expires_at: new Date(clock.now() - 121_000) })
+  ]) sameProblem(t, await write(bad, [line(1, secret)], { id }), noToken)
+  sameProblem(t, await app.inject({ method: 'POST', url: `/api/v1/agent/sessions/${id}/transcript`, payload: 'x'.repeat(400_000) }), noToken) // before the body is read
   t.same((await read('dora', id)).json().lines, [])
   // Nor is the token good for anything else.
   t.equal((await app.inject({ url: `/api/v1/sessions/${id}/transcript`, headers: { authorization: `Bearer ${token}` } })).statusCode, 401)
   for (const payload of [
     { writer: 'me', lines: [] }, { writer: randomUUID(), lines: [line(1, '')] }, { writer: randomUUID(), lines: [line(1, 'x'.repeat(8001))] }, { writer: randomUUID(), lines: [line(-1, 'x')] },
     { writer: randomUUID(), lines: [line(1, 'x', { by: 'nobody' as never })] }, { writer: randomUUID(), lines: Array.from({ length: 9 }, (_, n) => line(n, 'x')) }, { writer: randomUUID(), lines: [], title: secret }
-  ]) t.equal((await app.inject({ method: 'POST', url: '/api/v1/agents/transcript', headers: { authorization: `Bearer ${token}` }, payload })).statusCode, 400)
+  ]) t.equal((await app.inject({ method: 'POST', url: `/api/v1/agent/sessions/${id}/transcript`, headers: { authorization: `Bearer ${token}` }, payload })).statusCode, 400)
   await end()
 })
 
@@ -265,16 +270,16 @@ t.test('keys are rotated: the first seals, all open, and one that is gone is nam
   await write(token, [line(1, 'before')])
   const rotated = await appFor(t, environment(livekit, databaseUrl, { ...given, TRANSCRIPT_KEYS: `${newKey}, ${oldKey}` }), clock)
   t.equal((await write(token, [line(2, 'after')], { on: rotated })).statusCode, 200, 'tokens of before are good')
-  t.same((await query('select key_id from transcript_lines where session_id = $1 order by seq', [id])).map((row) => row.key_id), ['2025', '2026'])
+  t.same((await query('select key_id from transcript_lines where session_id = $1 order by seq', [id])).map((row) => row.key_id), ['af397552', 'a99ac419'])
   t.same((await read('karl', id, undefined, rotated)).json().lines.map(({ text }: any) => text), ['before', 'after'])
 
   const lost = await appFor(t, environment(livekit, databaseUrl, { ...given, TRANSCRIPT_KEYS: newKey }), clock)
   t.equal((await read('karl', id, undefined, lost)).statusCode, 500)
-  t.match(lost.logs.findLast(({ msg }) => msg === 'request failed'), { operation: 'getTranscript', err: { code: 'TRANSCRIPT_UNREADABLE', cause: { message: 'TRANSCRIPT_KEYS has no key "2025"' } } })
+  t.match(lost.logs.findLast(({ msg }) => msg === 'request failed'), { operation: 'getTranscript', err: { code: 'TRANSCRIPT_UNREADABLE', cause: { message: 'the key af397552 is not in TRANSCRIPT_KEYS' } } })
   t.match((await lost.as('karl').inject({ url: '/api/v1/users/karl/export' })).json().transcripts, [{ session_id: id, lines: null, summary: null }])
   const none = await appFor(t, environment(livekit, databaseUrl, { VOICE_AGENT_NAME: '' }), clock)
   t.equal((await read('karl', id, undefined, none)).statusCode, 500)
-  sameProblem(t, await write(token, [line(3, 'x')], { on: none }), noToken)
+  sameProblem(t, await write(token, [line(3, 'x')], { on: none }), closed)
 })
 
 t.test('one transcript holds so much', async (t) => {
@@ -321,9 +326,9 @@ t.test('a summary, where the start asked for it: sealed, served and deleted with
   t.match((await start({ transcript: true }, key)).json(), { type: 'urn:livekit-sessions:problem:idempotency-key-reused' })
   const session = (await query('select * from sessions where room_name = $1', [room]))[0]
   const { id } = session
-  const token = app.transcripts.tokenFor(session)!
-  t.equal(JSON.parse(jobMetadata(session, 1, { transcriptToken: token })).summary, true)
-  t.notOk('summary' in JSON.parse(jobMetadata({ ...session, summary: false }, 1, { transcriptToken: token })))
+  const token = app.agentTokens.issue(session)
+  t.match(JSON.parse(jobMetadata(session, 1)), { transcript: true, summary: true })
+  t.notOk('summary' in JSON.parse(jobMetadata({ ...session, summary: false }, 1)))
 
   await write(token, [line(1, 'Hello.')])
   t.equal((await read('sara', id)).json().summary, null)
@@ -340,18 +345,23 @@ t.test('a summary, where the start asked for it: sealed, served and deleted with
   t.same(await query('select 1 from transcript_lines where session_id = $1', [id]), [])
 })
 
-t.test('the dispatch carries the token, of a session with a transcript only; the room does not', async (t) => {
-  const named = await appFor(t, environment(livekit, databaseUrl, { ...given, VOICE_AGENT_NAME: 'nobody' }), clock)
-  const tokens: Array<string | undefined> = []
+t.test('the dispatch says where the service is, with a token for this session, and whether to write; the room does not', async (t) => {
+  const named = await appFor(t, environment(livekit, databaseUrl, { ...given, VOICE_AGENT_NAME: 'nobody', SERVICE_URL: 'http://service:3000' }), clock)
+  const rooms = new RoomServiceClient(livekit.url, livekit.apiKey, livekit.apiSecret)
+  const dispatches = new AgentDispatchClient(livekit.url, livekit.apiKey, livekit.apiSecret)
   for (const body of [{ transcript: true }, {}]) {
     const { room_name: room } = (await named.as('olga').start(body)).json()
-    const [dispatch] = await named.livekit.listDispatches(room) as any[]
-    t.ok(dispatch)
-    const session = (await query('select * from sessions where room_name = $1', [room]))[0]
-    tokens.push(named.transcripts.tokenFor(session))
+    const [dispatch] = await dispatches.listDispatch(room)
+    const { service, transcript, session_id: id } = JSON.parse(dispatch!.metadata)
+    t.equal(transcript, 'transcript' in body ? true : undefined)
+    t.equal(service.url, 'http://service:3000')
+    t.match(claimsOf(service.token), { aud: 'livekit-sessions/agent', sub: id })
+    if (transcript) t.equal((await write(service.token, [line(1, secret)], { on: named })).statusCode, 200)
+    else sameProblem(t, await write(service.token, [line(1, secret)], { on: named }), closed)
+    t.notMatch((await rooms.listRooms([room]))[0]!.metadata, /token/)
   }
-  t.match(keys.read(tokens[0]!, clock.now()), /^[0-9a-f-]{36}$/)
-  t.equal(tokens[1], undefined)
+  t.equal(named.logs.filter(({ msg }) => /SERVICE_URL/.test(msg)).length, 0)
+  t.match(app.logs.filter(({ level }) => level === 40)[0], { msg: 'TRANSCRIPTS is on and SERVICE_URL is not set: no agent can write one' })
 })
 
 t.test('nothing of what was said, and no token, is in any log', async (t) => {
@@ -360,6 +370,6 @@ t.test('nothing of what was said, and no token, is in any log', async (t) => {
   await write(token, [line(1, secret, { by: 'mallory' as never })])
   const lines = JSON.stringify(app.logs)
   t.ok(app.logs.length > 30)
-  for (const hidden of [secret, 'xylophone', 'the weather', token, token.split('.')[2]!, oldKey.split(':')[1]!]) t.notOk(lines.includes(hidden), hidden)
-  t.notMatch(await readFile(new URL('../openapi.json', import.meta.url), 'utf8'), /agents\/transcript/)
+  for (const hidden of [secret, 'xylophone', 'the weather', token, token.split('.')[2]!, oldKey, newKey]) t.notOk(lines.includes(hidden), hidden)
+  t.notMatch(await readFile(new URL('../openapi.json', import.meta.url), 'utf8'), /agent\/sessions/)
 })

@@ -4,15 +4,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { createTranscriptKeys } from '../src/sessions/transcript-keys.ts'
 import { appFor, databaseFor, environment, livekitFor, movableClock, notFound, problem, queryFor, sameProblem, webhookOf, type TestApp } from './helper.ts'
 
 const livekit = await livekitFor(t)
 const databaseUrl = await databaseFor(t)
 const noon = Date.UTC(2026, 4, 20, 12)
 const clock = movableClock(noon)
-const transcriptKey = '2025:5e0c1b8f37ad92466f10d8b3c95e7a24180cf6e29d73b45ab61e80d7432c9f5a'
-const given = { VOICE_AGENT_NAME: '', AGENT_USAGE: 'on', TRANSCRIPT_KEYS: transcriptKey, TRANSCRIPTS: 'on' }
+const given = { VOICE_AGENT_NAME: '' }
 const app = await appFor(t, environment(livekit, databaseUrl, given), clock)
 const query = await queryFor(t, databaseUrl)
 const admin = app.as('root', { role: 'admin' })
@@ -32,7 +30,7 @@ async function conversation (user: string, on: TestApp = app) {
   return {
     id: session.id as string,
     room: room as string,
-    token: app.usage.tokenFor(session)!,
+    report: (writer: string, seq: number, used: Partial<typeof nothing>, token = app.agentTokens.issue(session)) => report(session.id, token, writer, seq, used),
     session,
     comes: (identity: string, sid: string, at: number) => tell('participant_joined', identity, sid, at, at),
     goes: (identity: string, sid: string, joined: number, at: number) => tell('participant_left', identity, sid, joined, at),
@@ -45,8 +43,8 @@ async function conversation (user: string, on: TestApp = app) {
 }
 
 const nothing = { stt_ms: 0, tts_ms: 0, input_tokens: 0, output_tokens: 0, tool_calls: 0 }
-const report = (token: string, writer: string, seq: number, used: Partial<typeof nothing>) =>
-  app.inject({ method: 'POST', url: '/api/v1/agents/usage', headers: { authorization: `Bearer ${token}` }, payload: { writer, seq, ...nothing, ...used } })
+const report = (id: string, token: string, writer: string, seq: number, used: Partial<typeof nothing>) =>
+  app.inject({ method: 'POST', url: `/api/v1/agent/sessions/${id}/usage`, headers: { authorization: `Bearer ${token}` }, payload: { writer, seq, ...nothing, ...used } })
 const usageOf = async (user: string, id: string) => (await app.as(user).inject({ url: `/api/v1/sessions/${id}` })).json().usage
 const list = (as: ReturnType<TestApp['as']>, search = '', accept = 'application/json') => as.inject({ url: `/api/v1/usage${search}`, headers: { accept } })
 const counted = async (user: string) => {
@@ -85,18 +83,18 @@ t.test('a session has the seconds of each who was in it, stay by stay, while it 
 t.test('reports are counted once: repeated, out of order, of two agents, after the end', async (t) => {
   const call = await conversation('bert')
   const [first, second] = [randomUUID(), randomUUID()]
-  t.same((await report(call.token, first, 0, { stt_ms: 1500, input_tokens: 100, output_tokens: 10 })).json(), { status: 'taken' })
-  await report(call.token, first, 2, { stt_ms: 4250, tts_ms: 9000, input_tokens: 300, output_tokens: 30, tool_calls: 2 })
-  await report(call.token, first, 1, { stt_ms: 3000, input_tokens: 200, output_tokens: 20 })
-  await report(call.token, first, 2, { stt_ms: 4250, tts_ms: 9000, input_tokens: 300, output_tokens: 30, tool_calls: 2 })
+  t.same((await call.report(first, 0, { stt_ms: 1500, input_tokens: 100, output_tokens: 10 })).json(), { status: 'taken' })
+  await call.report(first, 2, { stt_ms: 4250, tts_ms: 9000, input_tokens: 300, output_tokens: 30, tool_calls: 2 })
+  await call.report(first, 1, { stt_ms: 3000, input_tokens: 200, output_tokens: 20 })
+  await call.report(first, 2, { stt_ms: 4250, tts_ms: 9000, input_tokens: 300, output_tokens: 30, tool_calls: 2 })
   t.match(await usageOf('bert', call.id), { stt_seconds: 4.25, tts_seconds: 9, input_tokens: 300, output_tokens: 30, tool_calls: 2 })
-  await report(call.token, second, 0, { tts_ms: 500, input_tokens: 7 })
+  await call.report(second, 0, { tts_ms: 500, input_tokens: 7 })
   t.match(await usageOf('bert', call.id), { stt_seconds: 4.25, tts_seconds: 9.5, input_tokens: 307, output_tokens: 30, tool_calls: 2 })
   await call.end(60)
   t.match(await counted('bert'), [{ sessions: 1, tts_seconds: 9.5, input_tokens: 307 }])
 
-  await report(call.token, second, 1, { tts_ms: 800, input_tokens: 9 })
-  await report(call.token, second, 0, { tts_ms: 500, input_tokens: 7 })
+  await call.report(second, 1, { tts_ms: 800, input_tokens: 9 })
+  await call.report(second, 0, { tts_ms: 500, input_tokens: 7 })
   t.match(await counted('bert'), [{ sessions: 1, stt_seconds: 4.25, tts_seconds: 9.8, input_tokens: 309, output_tokens: 30, tool_calls: 2 }])
 })
 
@@ -106,34 +104,30 @@ t.test('counted while it is told: whatever comes first, the day has it once', as
     insert into sessions select r.* from sessions s, generate_series(1, 60) n, jsonb_populate_record(s, jsonb_build_object(
       'id', gen_random_uuid(), 'room_name', 'room-' || n, 'state', 'ended', 'ended_at', s.created_at, 'end_reason', 'user', 'next_check_at', null)) r where s.id = $1 returning *`, [session.id])
   const writer = randomUUID()
-  const tokens = rows.map((row) => app.usage.tokenFor(row)!)
   for (let seq = 0; seq < 12; seq++) {
-    await Promise.all(tokens.flatMap((token, n) => [report(token, writer, seq, { input_tokens: seq + 1 }), ...(n % 6 === 0 ? [app.usage.settle()] : [])]))
+    await Promise.all(rows.flatMap((row, n) => [report(row.id, app.agentTokens.issue(row), writer, seq, { input_tokens: seq + 1 }), ...(n % 6 === 0 ? [app.usage.settle()] : [])]))
   }
   t.match(await counted('carl'), [{ sessions: 60, input_tokens: 60 * 12 }])
 })
 
 t.test('only an agent of the session reports, and no more than it may', async (t) => {
   const call = await conversation('dora')
-  const invalid = problem(401, 'Unauthorized', 'agent-token-invalid', 'A valid token of the call is required.')
-  const transcriptToken = createTranscriptKeys(transcriptKey).issue(call.id, new Date(clock.now() + 60_000))
-  for (const token of ['', 'a.b.c', transcriptToken, `${call.token}x`]) sameProblem(t, await report(token, randomUUID(), 0, {}), invalid)
-  sameProblem(t, await app.inject({ method: 'POST', url: '/api/v1/agents/transcript', headers: { authorization: `Bearer ${call.token}` }, payload: { writer: randomUUID(), lines: [] } }), invalid)
-  t.equal((await app.inject({ url: `/api/v1/sessions/${call.id}`, headers: { authorization: `Bearer ${call.token}` } })).statusCode, 401)
+  const invalid = problem(401, 'Unauthorized', 'agent-token-invalid', 'A valid token of the session\'s agent is required.')
+  const token = app.agentTokens.issue(call.session)
+  const other = await conversation('dina')
+  for (const wrong of ['', 'a.b.c', `${token}x`, app.agentTokens.issue(other.session)]) sameProblem(t, await call.report(randomUUID(), 0, {}, wrong), invalid)
+  t.equal((await app.inject({ url: `/api/v1/sessions/${call.id}`, headers: { authorization: `Bearer ${token}` } })).statusCode, 401)
   for (const payload of [{ writer: 'me' }, { seq: -1 }, { stt_ms: 0.5 }, { input_tokens: 1e13 }, { user_ms: 1 }]) {
-    t.equal((await app.inject({ method: 'POST', url: '/api/v1/agents/usage', headers: { authorization: `Bearer ${call.token}` }, payload: { writer: randomUUID(), seq: 0, ...nothing, ...payload } })).statusCode, 400)
+    t.equal((await app.inject({ method: 'POST', url: `/api/v1/agent/sessions/${call.id}/usage`, headers: { authorization: `Bearer ${token}` }, payload: { writer: randomUUID(), seq: 0, ...nothing, ...payload } })).statusCode, 400)
   }
   await query('insert into usage_reports select $1, gen_random_uuid(), 0, 0, 0, 0, 0, 0 from generate_series(1, 99)', [call.id])
   const last = randomUUID()
-  t.equal((await report(call.token, last, 0, { input_tokens: 1 })).statusCode, 200)
-  sameProblem(t, await report(call.token, randomUUID(), 0, { input_tokens: 1 }), problem(409, 'Conflict', 'usage-full', 'This session takes no more reports.'))
-  t.equal((await report(call.token, last, 1, { input_tokens: 2 })).statusCode, 200, 'who has begun goes on')
+  t.equal((await call.report(last, 0, { input_tokens: 1 })).statusCode, 200)
+  sameProblem(t, await call.report(randomUUID(), 0, { input_tokens: 1 }), problem(409, 'Conflict', 'usage-full', 'This session takes no more reports.'))
+  t.equal((await call.report(last, 1, { input_tokens: 2 })).statusCode, 200, 'who has begun goes on')
   t.match(await usageOf('dora', call.id), { input_tokens: 2 })
   clock.advance(21_600_000 + 121_000)
-  sameProblem(t, await report(call.token, last, 2, {}), invalid)
-  const off = await appFor(t, environment(livekit, databaseUrl, { VOICE_AGENT_NAME: '' }), clock)
-  t.equal(off.usage.tokenFor(call.session), undefined)
-  sameProblem(t, await off.inject({ method: 'POST', url: '/api/v1/agents/usage', headers: { authorization: `Bearer ${call.token}` }, payload: {} }), invalid)
+  sameProblem(t, await call.report(last, 2, {}, token), invalid)
 })
 
 t.test('by day and user: one\'s own, everybody\'s for an administrator, on record; as JSON and CSV, page by page', async (t) => {
@@ -182,7 +176,7 @@ t.test('prices from a file, checked at the start', async (t) => {
   await writeFile(file, JSON.stringify({ currency: 'EUR', user_minute: 0.004, agent_minute: 0.01, stt_minute: 0.006, tts_minute: 0.015, million_input_tokens: 0.15, million_output_tokens: 0.6, tool_call: 0.001 }))
   const call = await conversation('gina')
   await call.comes('gina', 'PA_g', 0)
-  await report(call.token, randomUUID(), 0, { stt_ms: 30_000, tts_ms: 20_000, input_tokens: 1_000_000, output_tokens: 500_000, tool_calls: 3 })
+  await call.report(randomUUID(), 0, { stt_ms: 30_000, tts_ms: 20_000, input_tokens: 1_000_000, output_tokens: 500_000, tool_calls: 3 })
   await call.end(90)
   await app.usage.settle()
   const priced = await withPrices()
@@ -233,7 +227,7 @@ t.test('minutes of a month are limited: what is counted, what goes on, what ende
 t.test('taken away, erased, and kept for this month and the last at least', async (t) => {
   const call = await conversation('jana')
   await call.comes('jana', 'PA_j', 0)
-  await report(call.token, randomUUID(), 0, { input_tokens: 5 })
+  await call.report(randomUUID(), 0, { input_tokens: 5 })
   const { end } = await conversation('jana')
   await call.end(10)
   await end(0)
@@ -252,12 +246,12 @@ t.test('taken away, erased, and kept for this month and the last at least', asyn
   const later = await conversation('jana')
   await later.comes('jana', 'PA_j2', 0)
   await later.end(3)
-  await report(call.token, randomUUID(), 0, { input_tokens: 2 })
+  await call.report(randomUUID(), 0, { input_tokens: 2 })
   await app.usage.settle()
   await query('update sessions set next_check_at = null where id = $1', [call.id])
   await app.retention.prune()
   t.same(await query('select day::text, sessions::int, user_ms::int, input_tokens::int from usage_days where user_id = \'jana\''), [{ day, sessions: 1, user_ms: 3000, input_tokens: 0 }], 'what began after the wish stays')
-  sameProblem(t, await report(call.token, randomUUID(), 0, {}), notFound)
+  sameProblem(t, await call.report(randomUUID(), 0, {}), notFound)
 
   await query('insert into usage_days select \'karl\', d::date, 1, 1, 1, 1, 1, 1, 1, 1 from generate_series(\'2026-03-25\'::date, \'2026-04-05\', \'1 day\') d')
   await app.retention.prune()

@@ -60,8 +60,8 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
     if (isUser(participant)) ifConversing(() => session.interrupt())
   })
 
-  const listening = writeDown(call, session, config.SERVICE_URL)
-  meter(call, session, config.SERVICE_URL)
+  const listening = writeDown(call, session)
+  meter(call, session)
 
   const startedAt = performance.now()
   const avatar = new Avatar({ avatarId: config.BEY_AVATAR_ID, apiKey: config.BEY_API_KEY, apiUrl: config.BEY_API_URL, connOptions: { maxRetry: 2, retryIntervalMs: 500, timeoutMs: 2500 } })
@@ -78,7 +78,7 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
     await setState('failed')
   }
 
-  const agent = new voice.Agent({ instructions, tools: mcpToolsets(config.mcpServers, 'avatar', log, { maxCalls: config.MAX_TOOL_CALLS, userTokens: userTokensOf(metadata, config.SERVICE_URL) }) })
+  const agent = new voice.Agent({ instructions, tools: mcpToolsets(config.mcpServers, 'avatar', log, { maxCalls: config.MAX_TOOL_CALLS, userTokens: userTokensOf(metadata) }) })
   await session.start({
     agent,
     room: ctx.room,

@@ -29,7 +29,6 @@ const common = {
   HEALTH_HOST: text.default('127.0.0.1'),
   HEALTH_PORT: whole(0, 65_535, 8081),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-  SERVICE_URL: httpUrl.optional(),
   PROMPTS_DIR: text.optional(),
   MAX_TOOL_CALLS: whole(0, 1_000_000, 500),
   MCP_CONFIG: z.string().default('')

@@ -11,14 +11,12 @@ const shared = {
   request_id: z.string().min(1).max(200),
   /** Of the span that sent for the agent (https://www.w3.org/TR/trace-context/#traceparent-header); there when the service is traced. */
   traceparent: z.string().max(100).optional(),
-  /** Lets this session's agent write its transcript; there when one is wanted. A secret: never logged. */
-  transcript_token: z.string().max(1000).optional(),
-  /** Lets this session's agent ask for tokens with which its tools act for the user. A secret: never logged. */
-  tool_token: z.string().max(1000).optional(),
+  /** Where the agent reaches the service, and the token with which it hands over transcript and usage of this session and asks for tokens for tools. A secret: never logged. */
+  service: z.strictObject({ url: z.url({ protocol: /^https?$/ }).max(2000), token: z.string().min(1).max(1000) }).optional(),
+  /** What is said is to be written down. */
+  transcript: z.literal(true).optional(),
   /** The transcript is to have a summary. */
   summary: z.literal(true).optional(),
-  /** Lets this session's agent report what it uses; there when the service asks. A secret, too. */
-  usage_token: z.string().max(1000).optional(),
   /** The language that the user would like to speak (BCP 47). */
   language: z.string().max(35).optional(),
   /** A conversation in writing: neither side has a voice. */

@@ -1,4 +1,13 @@
 // How the agents hand things over to the service: one request, with the token of the session.
+import type { Metadata } from './metadata.ts'
+
+/** What the service has for one session's agent: the address below which it takes things, and the token for it. */
+export interface Service { url: URL, token: string }
+
+/** As the dispatch tells; none where the service does not say how it is reached. */
+export function serviceOf ({ service, session_id: id }: Pick<Metadata, 'service' | 'session_id'>): Service | undefined {
+  return service && { url: new URL(`/api/v1/agent/sessions/${id}/`, service.url), token: service.token }
+}
 
 /** Milliseconds one request may take, between two tries (twice as long each time, up to the second), and for what is left at the end of the call. */
 const REQUEST = 5000

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from './call.ts'
 import { reasonOf, type Logger } from './log.ts'
-import { FAREWELL, isFinal, PAUSES, post } from './service.ts'
+import { FAREWELL, isFinal, PAUSES, post, serviceOf, type Service } from './service.ts'
 
 /** `summary`: what all of it was about. */
 export type Speaker = 'user' | 'agent' | 'tool' | 'summary'
@@ -30,11 +30,9 @@ export interface Transcript {
 
 /**
  * Opens a transcript: lines go to the service one request after the other, again until it has them or refuses them for good.
- * @param serviceUrl the service, as this machine reaches it.
- * @param token of this session, from its dispatch.
  */
-export function openTranscript (serviceUrl: string, token: string, log: Logger): Transcript {
-  const url = new URL('/api/v1/agents/transcript', serviceUrl)
+export function openTranscript (service: Service, log: Logger): Transcript {
+  const url = new URL('transcript', service.url)
   const writer = randomUUID()
   /** What the service does not have yet, by number. */
   const waiting = new Map<number, Line>()
@@ -49,7 +47,7 @@ export function openTranscript (serviceUrl: string, token: string, log: Logger):
     for (let pause = PAUSES.first; ; pause = Math.min(pause * 2, PAUSES.longest)) {
       let reason: string
       try {
-        const status = await post(url, token, { writer, lines, ...(done && { done }) }, giveUp.signal)
+        const status = await post(url, service.token, { writer, lines, ...(done && { done }) }, giveUp.signal)
         if (status === 200) return true
         if (isFinal(status)) {
           log.warn({ status }, 'the transcript takes nothing more')
@@ -143,14 +141,14 @@ interface TextOutput {
  * @param summarise what it was about, asked for at its end.
  * @returns to be called when it has started.
  */
-export function writeDown ({ ctx, metadata, log }: Call, session: voice.AgentSession, serviceUrl: string | undefined, summarise?: () => Promise<string | undefined>): () => void {
-  const { transcript_token: token } = metadata
-  if (!token) return () => {}
-  if (!serviceUrl) {
-    log.error('a transcript is wanted, and there is no SERVICE_URL to hand it to')
+export function writeDown ({ ctx, metadata, log }: Call, session: voice.AgentSession, summarise?: () => Promise<string | undefined>): () => void {
+  if (!metadata.transcript) return () => {}
+  const service = serviceOf(metadata)
+  if (!service) {
+    log.error('a transcript is wanted, and the service does not say how it is reached: it needs SERVICE_URL')
     return () => {}
   }
-  const transcript = openTranscript(serviceUrl, token, log)
+  const transcript = openTranscript(service, log)
   ctx.addShutdownCallback(async () => {
     const summary = await summarise?.()
     if (summary) transcript.begin('summary', summary)

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from './call.ts'
 import { reasonOf, type Logger } from './log.ts'
-import { FAREWELL, isFinal, PAUSES, post } from './service.ts'
+import { FAREWELL, isFinal, PAUSES, post, serviceOf, type Service } from './service.ts'
 import { END_CALL } from './transcript.ts'
 
 /** Milliseconds between two reports. */
@@ -22,11 +22,9 @@ export interface UsageReports {
 
 /**
  * Reports follow each other, and each has all there is: one that is lost is in the next one.
- * @param serviceUrl the service, as this machine reaches it.
- * @param token of this session, from its dispatch.
  */
-export function openUsage (serviceUrl: string, token: string, log: Logger): UsageReports {
-  const url = new URL('/api/v1/agents/usage', serviceUrl)
+export function openUsage (service: Service, log: Logger): UsageReports {
+  const url = new URL('usage', service.url)
   const writer = randomUUID()
   const giveUp = new AbortController()
   const hurry = new AbortController()
@@ -42,7 +40,7 @@ export function openUsage (serviceUrl: string, token: string, log: Logger): Usag
       const totals = unsent
       let reason: string
       try {
-        const status = await post(url, token, { writer, seq: seq++, ...totals }, giveUp.signal)
+        const status = await post(url, service.token, { writer, seq: seq++, ...totals }, giveUp.signal)
         if (status === 200) {
           if (unsent === totals) unsent = undefined
           wait = PAUSES.first
@@ -83,14 +81,13 @@ export function openUsage (serviceUrl: string, token: string, log: Logger): Usag
 }
 
 /**
- * Tells what a conversation uses, when the service wishes so: call before it starts.
+ * Tells what a conversation uses, when the service says how it is reached: call before it starts.
  * @param beside a model that is used beside the conversation's, and what is waited for at the end because it uses it.
  */
-export function meter ({ ctx, metadata, log }: Call, session: voice.AgentSession, serviceUrl: string | undefined, beside?: { model: llm.LLM, atEnd: () => Promise<unknown> }): void {
-  const { usage_token: token } = metadata
-  if (!token) return
-  if (!serviceUrl) return log.error('what is used is to be told, and there is no SERVICE_URL to tell it to')
-  const reports = openUsage(serviceUrl, token, log)
+export function meter ({ ctx, metadata, log }: Call, session: voice.AgentSession, beside?: { model: llm.LLM, atEnd: () => Promise<unknown> }): void {
+  const service = serviceOf(metadata)
+  if (!service) return
+  const reports = openUsage(service, log)
   const totals: Totals = { stt_ms: 0, tts_ms: 0, input_tokens: 0, output_tokens: 0, tool_calls: 0 }
   const add = (measured: metrics.AgentMetrics) => { if (addTo(totals, measured)) reports.put({ ...totals }) }
   session.on(voice.AgentSessionEventTypes.MetricsCollected, ({ metrics }) => add(metrics))

@@ -100,8 +100,8 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   session.on(voice.AgentSessionEventTypes.UserStateChanged, ({ newState }) => silence.user(newState === 'speaking'))
   for (const event of [RoomEvent.ParticipantConnected, RoomEvent.ParticipantDisconnected] as const) ctx.room.on(event, silence.sign)
   session.on(voice.AgentSessionEventTypes.Close, silence.stop)
-  const listening = writeDown(call, session, config.SERVICE_URL, summaryAtEnd)
-  meter(call, session, config.SERVICE_URL, { model, atEnd: summaryAtEnd })
+  const listening = writeDown(call, session, summaryAtEnd)
+  meter(call, session, { model, atEnd: summaryAtEnd })
   reportFirstSound(call, session)
   // Whoever left hears nothing: stop talking, be ready for the return.
   ctx.room.on(RoomEvent.ParticipantDisconnected, (participant) => {
@@ -132,7 +132,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
     await call.hangUp(why)
   }
 
-  const agent = new Assistant({ instructions, tools: [endCall(call), ...mcpToolsets(config.mcpServers, agentType, log, { maxCalls: config.MAX_TOOL_CALLS, userTokens: userTokensOf(metadata, config.SERVICE_URL), waiting })] })
+  const agent = new Assistant({ instructions, tools: [endCall(call), ...mcpToolsets(config.mcpServers, agentType, log, { maxCalls: config.MAX_TOOL_CALLS, userTokens: userTokensOf(metadata), waiting })] })
   await session.start({
     agent,
     room: ctx.room,

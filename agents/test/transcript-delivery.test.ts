@@ -30,7 +30,7 @@ async function startReceiver (t: { after (work: () => void): void }, answer: (n:
   const warnings: object[] = []
   const log = { warn: (fields: object) => warnings.push(fields) } as unknown as Logger
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  return { bodies, warnings, url, log, open: () => openTranscript(url, 'token', log) }
+  return { bodies, warnings, url, log, open: () => openTranscript({ url: new URL(url), token: 'token' }, log) }
 }
 
 test('a service that is away for a moment gets every line, the latest of each, in order', async (t) => {
@@ -73,9 +73,9 @@ test('the summary is the last line, before the word that nothing more comes; wit
   for (const summary of ['About the weather.', undefined]) {
     const { bodies, url, log } = await startReceiver(t, () => 200)
     const atEnd: Array<() => Promise<void>> = []
-    const call = { ctx: { addShutdownCallback: (work: () => Promise<void>) => atEnd.push(work) }, metadata: { transcript_token: 'token' }, log } as unknown as Call
+    const call = { ctx: { addShutdownCallback: (work: () => Promise<void>) => atEnd.push(work) }, metadata: { session_id: 'one', transcript: true, service: { url, token: 'token' } }, log } as unknown as Call
     const session = { on () {}, output: {} } as unknown as voice.AgentSession
-    writeDown(call, session, url, async () => summary)()
+    writeDown(call, session, async () => summary)()
     for (const work of atEnd) await work()
     assert.deepEqual(bodies.flatMap(({ lines }) => lines).map(({ by, text }) => `${by}: ${text}`), summary ? ['summary: About the weather.'] : [])
     assert.equal(bodies.at(-1)!.done, true)

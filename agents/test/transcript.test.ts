@@ -6,7 +6,7 @@ import { until } from './support/processes.ts'
 import { agentJoins } from './support/session.ts'
 import { startWholeStage, type WholeStage } from './support/stage.ts'
 
-const KEY = 'c8a1f04e7b92d3650e8b47cf12d59a6374eb08d1f6923ca5b0d71e6f48295c3b'
+const KEY = 'yKHwTnuS02UOi0fPEtWaY3TrCNH2kjylsNceb0gpXDs='
 const STORY = [
   'Once upon a time there was a runner who trained every morning before the sun came up.',
   'She ran along the river, over the old bridge, and through the quiet park.',
@@ -15,7 +15,7 @@ const STORY = [
 const QUESTION = 'What is the weather in Paris today?'
 
 let stage: WholeStage
-before(async () => { stage = await startWholeStage({ serviceEnv: { AGENT_USAGE: 'on', TRANSCRIPTS: 'on', TRANSCRIPT_KEYS: `one:${KEY}`, LOG_LEVEL: 'debug' } }) })
+before(async () => { stage = await startWholeStage({ serviceEnv: { TRANSCRIPTS: 'on', TRANSCRIPT_KEYS: KEY, LOG_LEVEL: 'debug' } }) })
 after(async () => { await stage?.stop() })
 
 const words = (text: string) => text.toLowerCase().replace(/[^a-z ]/g, '').split(/\s+/).filter(Boolean)

@@ -28,7 +28,7 @@ async function startReceiver (t: { after (work: () => void): void }, answer: (n:
   })
   const warnings: object[] = []
   const log = { warn: (fields: object) => warnings.push(fields) } as unknown as Logger
-  return { bodies, warnings, usage: openUsage(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 'token', log) }
+  return { bodies, warnings, usage: openUsage({ url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), token: 'token' }, log) }
 }
 
 test('a service that is away gets all of it with the next report, and the last one at the end', async (t) => {

@@ -44,7 +44,6 @@ let recognised: Awaited<ReturnType<typeof startMeter>>
 let spoken: Awaited<ReturnType<typeof startMeter>>
 before(async () => {
   stage = await startWholeStage({
-    serviceEnv: { AGENT_USAGE: 'on' },
     async through (urls) {
       recognised = await startMeter(urls.STT_BASE_URL!, wavMs)
       spoken = await startMeter(urls.TTS_BASE_URL!, (_sent, answered) => 100 * Math.floor(answered.length / PCM_BYTES_PER_FRAME))

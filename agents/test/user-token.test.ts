@@ -8,7 +8,7 @@ import { until } from './support/processes.ts'
 import { agentJoins } from './support/session.ts'
 import { startWholeStage, type WholeStage } from './support/stage.ts'
 
-const KEY = 'c8a1f04e7b92d3650e8b47cf12d59a6374eb08d1f6923ca5b0d71e6f48295c3b'
+const KEY = 'yKHwTnuS02UOi0fPEtWaY3TrCNH2kjylsNceb0gpXDs='
 const seen: Array<Record<string, unknown>> = []
 const tokens = new Set<string>()
 let stage: WholeStage
@@ -18,7 +18,7 @@ let mcp: Awaited<ReturnType<typeof startMcpServer>>
 async function accepts (authorization: string): Promise<boolean> {
   const [header = '', body = '', signature = ''] = authorization.replace('Bearer ', '').split('.')
   const { kid } = JSON.parse(Buffer.from(header, 'base64url').toString() || '{}') as { kid?: string }
-  const { keys } = await (await fetch(`${stage.service.url}/api/v1/agents/jwks.json`)).json() as { keys: Array<{ kid: string }> }
+  const { keys } = await (await fetch(`${stage.service.url}/api/v1/agent/jwks.json`)).json() as { keys: Array<{ kid: string }> }
   const key = keys.find((one) => one.kid === kid)
   if (!key || !verify(null, Buffer.from(`${header}.${body}`), createPublicKey({ key, format: 'jwk' }), Buffer.from(signature, 'base64url'))) return false
   const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as Record<string, unknown>
@@ -29,7 +29,7 @@ async function accepts (authorization: string): Promise<boolean> {
 
 before(async () => {
   mcp = await startMcpServer({ accepts })
-  stage = await startWholeStage({ mcp: { url: mcp.url, auth: { type: 'user', audience: 'tracker' } }, serviceEnv: { TOOL_TOKEN_KEYS: `one:${KEY}`, LOG_LEVEL: 'debug' } })
+  stage = await startWholeStage({ mcp: { url: mcp.url, auth: { type: 'user', audience: 'tracker' } }, serviceEnv: { TOOL_TOKEN_KEYS: KEY, LOG_LEVEL: 'debug' } })
 })
 after(async () => {
   await stage?.stop()

@@ -7,13 +7,13 @@ import { until } from './support/processes.ts'
 import { agentJoins } from './support/session.ts'
 import { startWholeStage, type WholeStage } from './support/stage.ts'
 
-const KEY = 'c8a1f04e7b92d3650e8b47cf12d59a6374eb08d1f6923ca5b0d71e6f48295c3b'
+const KEY = 'yKHwTnuS02UOi0fPEtWaY3TrCNH2kjylsNceb0gpXDs='
 
 let stage: WholeStage
 before(async () => {
   stage = await startWholeStage({
     env: { USER_SILENCE_ASK: '4', USER_SILENCE_END: '2' },
-    serviceEnv: { TRANSCRIPTS: 'on', TRANSCRIPT_KEYS: `one:${KEY}` }
+    serviceEnv: { TRANSCRIPTS: 'on', TRANSCRIPT_KEYS: KEY }
   })
 })
 after(async () => { await stage?.stop() })

@@ -216,7 +216,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     }
     const lifecycle = createLifecycle({ store, livekit, clock, wake, agentTimeout: LIMITS.joinTimeout })
     const audit = createAudit({ store, clock })
-    const usage = createUsage({ store: createMemoryUsage(sql, toDatabase), tokens: undefined, prices: undefined, audit, clock, log: silent, keepDays: 30 })
+    const usage = createUsage({ store: createMemoryUsage(sql, toDatabase), prices: undefined, audit, clock, log: silent, keepDays: 30 })
     const egress = Object.fromEntries(Object.entries(world.egress).map(([name, call]) => [name, (arg: never) => toLiveKit(name, () => (call as (arg: never) => Promise<unknown>)(arg))])) as unknown as typeof world.egress
     const files = {
       link: async () => 'link',
@@ -227,7 +227,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     return {
       lifecycle,
       recordings,
-      transcripts: createTranscripts({ store: createMemoryTranscripts(sql, toDatabase), sessions: store, keys, audit, clock, log: silent }),
+      transcripts: createTranscripts({ store: createMemoryTranscripts(sql, toDatabase), keys, audit, clock, log: silent }),
       sessions: createSessions({ store, livekit, lifecycle, audit, agentArrival: createAgentArrival({ livekit, clock }), modes, clock, limits, transcripts: true, recordingFile: (id) => `${id}.ogg`, livekitUrl: 'ws://livekit' }),
       usage,
       history: createHistory({ store, lifecycle, recordings, usage, audit }),
@@ -309,7 +309,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
         return
       case 'its recording is deleted': {
         const row = rowOf(actor.which)
-        if (row && alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).recordings.remove(callOf(row.user_id), row.id).then(() => invariants.recordingDeleted(row.id)))
+        if (row && alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).recordings.remove(callOf(row.user_id), row.id, row.id).then(() => invariants.recordingDeleted(row.id)))
         return
       }
       case 'its egress fails': return world.egressFails(rowOf(actor.which)?.room_name ?? '')

@@ -1,55 +1,43 @@
-// The tokens with which agents hand over what belongs to a session: each good for one session and one purpose.
+// The tokens of agents: each comes with a dispatch and is good for what the agents of that one session hand over and ask for.
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
+import type { Clock } from './clock.ts'
 import { AgentTokenInvalid } from './errors.ts'
+import type { Session } from './store.ts'
 
-export interface AgentTokens {
-  /** A token for this session, and for nothing else. */
-  issue: (sessionId: string, expiresAt: Date) => string
-  /** The session of a token that is good at `now`, ms. */
-  read: (token: string, now: number) => string | undefined
-}
+/** Whom the tokens are for: no other token of the service, of LiveKit or of a user names it. */
+const AUDIENCE = 'livekit-sessions/agent'
+/** The end of a session may move by as much as its start takes; after it come the last lines and reports, ms. */
+const GRACE = 120_000
 
 /** A part of a JWT (RFC 7515). */
 export const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
 
-/** @param keys by their ids: the first signs, all verify. Each purpose has keys of its own */
-export function createAgentTokens (keys: Map<string, Buffer>): AgentTokens {
-  const [[firstId, firstKey] = ['', Buffer.alloc(0)]] = keys
-  const sign = (signed: string, key: Buffer) => createHmac('sha256', key).update(signed).digest()
+/** @param liveKitSecret the key is derived from it (RFC 5869): the agents have it as well, and whoever has it may do anything in any room */
+export function createAgentTokens (liveKitSecret: string, clock: Pick<Clock, 'now'>) {
+  const key = Buffer.from(hkdfSync('sha256', liveKitSecret, '', AUDIENCE, 32))
+  const header = encode({ alg: 'HS256', typ: 'JWT' })
+  const sign = (signed: string) => createHmac('sha256', key).update(signed).digest()
 
   return {
-    // A JWT, so that whatever cuts tokens out of logs knows it.
-    issue (sessionId, expiresAt) {
-      const signed = `${encode({ alg: 'HS256', kid: firstId })}.${encode({ sid: sessionId, exp: Math.floor(expiresAt.getTime() / 1000) })}`
-      return `${signed}.${sign(signed, firstKey).toString('base64url')}`
+    /** A token for this session, until it is over at the latest. */
+    issue ({ id, expires_at: expiresAt }: Pick<Session, 'id' | 'expires_at'>): string {
+      const signed = `${header}.${encode({ aud: AUDIENCE, sub: id, exp: Math.ceil((expiresAt.getTime() + GRACE) / 1000) })}`
+      return `${signed}.${sign(signed).toString('base64url')}`
     },
 
-    // The algorithm is ours, whatever a header says.
-    read (token, now) {
-      const [header = '', claims = '', signature = ''] = token.split('.')
+    /**
+     * Checks that a token is this session's, and good. The algorithm is ours, whatever its header says.
+     * @throws AgentTokenInvalid
+     */
+    check (token: string | undefined, sessionId: string): void {
+      const [head = '', claims = '', signature = ''] = token?.split('.') ?? []
       const given = Buffer.from(signature, 'base64url')
-      for (const key of keys.values()) {
-        const expected = sign(`${header}.${claims}`, key)
-        if (given.length !== expected.length || !timingSafeEqual(given, expected)) continue
-        const { sid, exp } = JSON.parse(Buffer.from(claims, 'base64url').toString()) as { sid: string, exp: number }
-        return exp * 1000 > now ? sid : undefined
-      }
-      return undefined
+      const expected = sign(`${head}.${claims}`)
+      if (given.length !== expected.length || !timingSafeEqual(given, expected)) throw new AgentTokenInvalid()
+      const { aud, sub, exp } = JSON.parse(Buffer.from(claims, 'base64url').toString()) as { aud: string, sub: string, exp: number }
+      if (aud !== AUDIENCE || sub !== sessionId || exp * 1000 <= clock.now()) throw new AgentTokenInvalid()
     }
   }
 }
 
-/** The session that an agent's token is of; `tokens` undefined where none are given out. @throws AgentTokenInvalid */
-export function sessionOf (tokens: AgentTokens | undefined, token: string | undefined, now: number): string {
-  const id = token && tokens?.read(token, now)
-  if (!id) throw new AgentTokenInvalid()
-  return id
-}
-
-/**
- * The tokens with which agents report what they used. Their key is derived from LiveKit's secret, which the agents have as well:
- * whoever has it may do anything in any room.
- */
-export function createUsageTokens (liveKitSecret: string): AgentTokens {
-  return createAgentTokens(new Map([['usage', Buffer.from(hkdfSync('sha256', liveKitSecret, '', 'livekit-sessions usage token', 32))]]))
-}
+export type AgentTokens = ReturnType<typeof createAgentTokens>

@@ -92,7 +92,9 @@ export const TranscriptNotFound = sessionError('TRANSCRIPT_NOT_FOUND', 'This ses
 /** Its key is not in TRANSCRIPT_KEYS any more, or what is stored is not what was written; the cause says which. */
 export const TranscriptUnreadable = sessionError('TRANSCRIPT_UNREADABLE', 'The transcript cannot be read', 500)
 /** What an agent shows is no token of a call, or of one that is long over. */
-export const AgentTokenInvalid = sessionError('AGENT_TOKEN_INVALID', 'A valid token of the call is required.', 401)
+export const AgentTokenInvalid = sessionError('AGENT_TOKEN_INVALID', 'A valid token of the session\'s agent is required.', 401)
+
+export const ToolTokensOff = sessionError('TOOL_TOKENS_OFF', 'No tokens for tools are given out here.', 422)
 /** It is whole, deleted, or gone with its session: the agent stops to write. */
 export const TranscriptClosed = sessionError('TRANSCRIPT_CLOSED', 'This transcript takes nothing more.', 409)
 /** As much was written as one transcript may hold. */

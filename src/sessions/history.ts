@@ -18,17 +18,7 @@ export interface HistoryDependencies { store: SessionStore, lifecycle: Lifecycle
 const EVENTS = 1000
 
 export function createHistory ({ store, lifecycle, recordings, usage, audit }: HistoryDependencies) {
-  /** One's own session by its id, or anybody's for an administrator; every refusal is on record. */
-  async function find (call: Call, id: string, operation: 'getSession' | 'endSession' | 'streamSessionEvents'): Promise<Session> {
-    const session = await store.byId(id, call.deadline)
-    if (!session) throw new SessionNotFound()
-    if (session.user_id === call.user.id || call.user.admin) return session
-    return audit.notYours(call, session, operation)
-  }
-
   return {
-    find,
-
     /**
      * A page of sessions, newest first. Users see their own; administrators everybody's, or those of `user_id`.
      * @throws AdminOnly when a user asks for somebody else's, BadCursor
@@ -52,24 +42,22 @@ export function createHistory ({ store, lifecycle, recordings, usage, audit }: H
 
     /**
      * A session, what it used, and a page of its events, oldest first: the latest ones, or those before `cursor`. The link to its
-     * recording is for its user alone, not for administrators.
+     * recording is for its user alone: administrators ask for the recordings.
      * @throws BadCursor
      */
     async get (call: Call, id: string, cursor?: string) {
-      const session = await find(call, id, 'getSession')
-      const isMine = session.user_id === call.user.id
-      if (!isMine) await audit.read(call, session, { operation: 'getSession' })
+      const session = await audit.findToRead(call, id, 'getSession')
       const before = cursor ? readCursor(cursor) : undefined
       const [events, used] = await Promise.all([store.eventsOf(id, { before, limit: EVENTS + 1 }, call.deadline), usage.of(session, call.deadline)])
       const page = events.slice(-EVENTS)
       const record = toRecord(session)
-      if (record.recording && isMine) record.recording.url = await recordings.linkTo(session)
+      if (record.recording && session.user_id === call.user.id) record.recording.url = await recordings.linkTo(session)
       return { ...record, usage: used, events: page, events_cursor: events.length > EVENTS ? cursorOf(page[0]!.id) : null }
     },
 
     /** Ends one's own session by id, or as an administrator anybody's. */
     async end (call: Call, id: string) {
-      const session = await find(call, id, 'endSession')
+      const session = await audit.find(call, id, 'endSession')
       if (session.state === 'ended') throw new SessionNotFound()
       await lifecycle.close(session, endBy(call, session), call.deadline)
       call.log.info({ roomName: session.room_name, userId: session.user_id, by: call.user.id }, 'session ended by its id')

@@ -66,10 +66,9 @@ export const grantOf = (mode: Mode, session: Pick<Session, 'text_only'>): JoinGr
  * It travels in the dispatch only, never in the room, where everybody could read it.
  * @param dispatch which dispatch of the session this is, from 1
  * @param more `systemPrompt`: what the agent of a video session is told (B4); `traceparent` of the span that sends for it, for the agent's own
- * spans; `transcriptToken` and `usageToken`: let it write this session's transcript, and report what it uses; `toolToken`: lets it ask for tokens
- * with which its tools act for the user. Each is left out when there is none
+ * spans; `service`: where the agent reaches the service, and its token there for this session. Each is left out when there is none
  */
-export function jobMetadata (session: Session, dispatch: number, { systemPrompt, traceparent, transcriptToken, usageToken, toolToken }: { systemPrompt?: string, traceparent?: string, transcriptToken?: string, usageToken?: string, toolToken?: string } = {}): string {
+export function jobMetadata (session: Session, dispatch: number, { systemPrompt, traceparent, service }: { systemPrompt?: string, traceparent?: string, service?: { url: string, token: string } } = {}): string {
   return JSON.stringify({
     session_id: session.id,
     room_name: session.room_name,
@@ -82,10 +81,9 @@ export function jobMetadata (session: Session, dispatch: number, { systemPrompt,
     ...(systemPrompt && { system_prompt: systemPrompt }),
     request_id: session.request_id,
     ...(traceparent && { traceparent }),
-    ...(transcriptToken && { transcript_token: transcriptToken }),
-    ...(transcriptToken && session.summary && { summary: true }),
-    ...(usageToken && { usage_token: usageToken }),
-    ...(toolToken && { tool_token: toolToken }),
+    ...(session.transcript === 'writing' && { transcript: true }),
+    ...(session.transcript === 'writing' && session.summary && { summary: true }),
+    ...(service && { service }),
     dispatch
   })
 }

@@ -23,9 +23,9 @@ export function toRecord (session: Session) {
   }
 }
 
-/** The recording without its link, which is for its owner alone (`recordings.ts`). Times of a message that was stored are strings. */
-function recordingOf ({ recording, recording_started_at: from, recording_ended_at: until }: Session) {
+/** The recording without its link (`recordings.ts`); a session has one at most, of its id. Times of a message that was stored are strings. */
+export function recordingOf ({ id, recording, recording_started_at: from, recording_ended_at: until }: Session) {
   if (!recording) return null
   const duration = from && until ? (new Date(until).getTime() - new Date(from).getTime()) / 1000 : null
-  return { state: recording, started_at: from, ended_at: until, duration, url: null as string | null }
+  return { id, state: recording, started_at: from, ended_at: until, duration, url: null as string | null }
 }

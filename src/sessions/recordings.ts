@@ -2,10 +2,12 @@
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
-import { RecordingNotFound, SessionNotFound } from './errors.ts'
+import { RecordingNotFound } from './errors.ts'
+import { endBy } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { createLoop } from './loop.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
+import { recordingOf } from './record.ts'
 import type { EgressReport, LiveKitEvent } from './rooms.ts'
 import type { Change, Session, SessionStore } from './store.ts'
 
@@ -42,7 +44,7 @@ export interface RecordingStore {
 
 export interface RecordingsDependencies {
   store: RecordingStore
-  sessions: Pick<SessionStore, 'byId' | 'byRoom' | 'change'>
+  sessions: Pick<SessionStore, 'change'>
   egress: Egress
   /** Undefined where no storage is configured: then there are no links, and nothing is deleted. */
   files: RecordingFiles | undefined
@@ -203,33 +205,42 @@ export function createRecordings ({ store, sessions, egress, files, audit, clock
     for (let left; (left = await store.leftDue(later(0), later(LEASE), IN_FLIGHT)).length > 0;) await Promise.all(left.map(remove))
   }
 
+  /** Where the recording of a session can be had; null as long as it cannot. */
+  async function linkTo (session: Session): Promise<string | null> {
+    return session.recording === 'ready' && files ? files.link(session.recording_file!) : null
+  }
+
   return {
     settle,
+    linkTo,
 
     /** Applies a webhook about an egress. */
     async apply ({ egress: report }: LiveKitEvent): Promise<'applied' | 'unknown_room'> {
       return await change(report!.roomName, (session) => hear(session, report!)) ? 'applied' : 'unknown_room'
     },
 
-    /** Where the recording of a session can be had; null as long as it cannot. */
-    async linkTo (session: Session): Promise<string | null> {
-      return session.recording === 'ready' && files ? files.link(session.recording_file!) : null
+    /**
+     * The recordings of one's own session, or of anybody's for an administrator, who is on record: one, or none. With the link, once there is one.
+     * @throws SessionNotFound, NotYourSession
+     */
+    async list (call: Call, id: string) {
+      const session = await audit.findToRead(call, id, 'listRecordings')
+      const recording = recordingOf(session)
+      return { recordings: recording ? [{ ...recording, url: await linkTo(session) }] : [] }
     },
 
     /**
-     * Deletes the recording of one's own session, also while it is made; the file is gone soon.
+     * Deletes a recording of one's own session, or of anybody's for an administrator, also while it is made; the file is gone soon.
      * @throws SessionNotFound, NotYourSession, RecordingNotFound
      */
-    async remove (call: Call, id: string) {
-      const session = await sessions.byId(id, call.deadline)
-      if (!session) throw new SessionNotFound()
-      if (session.user_id !== call.user.id) return audit.notYours(call, session, 'deleteRecording')
-      if (!session.recording) throw new RecordingNotFound()
+    async remove (call: Call, id: string, recordingId: string) {
+      const session = await audit.find(call, id, 'deleteRecording')
+      if (recordingOf(session)?.id !== recordingId) throw new RecordingNotFound()
       await change(session.room_name, (row) => row.recording === 'deleted'
         ? undefined
-        : { session: { recording: 'deleted', recording_check_at: null }, events: [{ at: later(0), type: 'recording.deleted', actor: `user:${call.user.id}`, data: {} }] })
+        : { session: { recording: 'deleted', recording_check_at: null }, events: [{ at: later(0), type: 'recording.deleted', actor: endBy(call, session).by, data: {} }] })
       call.log.info({ sessionId: id, userId: call.user.id }, 'recording to be deleted')
-      return { status: 'deleted' as const, session_id: id }
+      return { status: 'deleted' as const, id: recordingId }
     },
 
     /** Sees to all that is due. */

@@ -4,7 +4,6 @@ import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
 import { BadEventId, retryAfter, TooManyStreams } from './errors.ts'
 import type { Counts, EventStore, Place, PlacedEvent } from './event-store.ts'
-import type { History } from './history.ts'
 import type { Log } from './log.ts'
 
 /** How often the database is asked for events, once for all streams of this process, ms. */
@@ -25,7 +24,6 @@ export type Beat = PlacedEvent | undefined
 
 export interface StreamDependencies {
   events: EventStore
-  find: History['find']
   audit: Audit
   clock: Clock
   log: Log
@@ -35,7 +33,7 @@ export interface StreamDependencies {
 interface Listener extends Bell { userId: string, sessionId?: string }
 
 /** Each stream is over, and its place free, when its signal aborts. `stop` ends all that are open. */
-export function createStreams ({ events, find, audit, clock, log, isDraining }: StreamDependencies) {
+export function createStreams ({ events, audit, clock, log, isDraining }: StreamDependencies) {
   const listeners = new Set<Listener>()
   let stopped = false
   let polling = false
@@ -111,8 +109,7 @@ export function createStreams ({ events, find, audit, clock, log, isDraining }: 
      * @throws SessionNotFound, NotYourSession, BadEventId, TooManyStreams
      */
     async ofSession (call: Call, signal: AbortSignal, id: string, lastEventId?: string) {
-      const session = await find(call, id, 'streamSessionEvents')
-      if (session.user_id !== call.user.id) await audit.read(call, session, { operation: 'streamSessionEvents' })
+      const session = await audit.findToRead(call, id, 'streamSessionEvents')
       const { first, stream } = await open(call, signal, lastEventId, session.id)
       return session.state === 'ended' && first.length === 0 ? undefined : stream
     },

@@ -1,22 +1,20 @@
 // Tokens with which an agent's tools act for its user: short-lived, for one session and one tool server, signed so that anybody can verify them.
-import { createPrivateKey, createPublicKey, hkdfSync, randomUUID, sign } from 'node:crypto'
-import { createAgentTokens, encode, sessionOf } from './agent-tokens.ts'
+import { createPrivateKey, createPublicKey, randomUUID, sign } from 'node:crypto'
+import { encode } from './agent-tokens.ts'
 import type { Clock } from './clock.ts'
-import { SessionNotFound } from './errors.ts'
+import { SessionNotFound, ToolTokensOff } from './errors.ts'
 import type { Log } from './log.ts'
-import type { Session, SessionStore } from './store.ts'
+import type { SessionStore } from './store.ts'
 import { readKeys } from './transcript-keys.ts'
 
 /** Seconds that a tool token lives: the agent asks for the next one. */
 const LIFETIME = 300
-/** A session's end may move by as much as its start takes, ms. */
-const GRACE = 60_000
 const ISSUER = 'livekit-sessions'
 /** What comes before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410 section 7). */
 const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex')
 
 export interface ToolTokensDependencies {
-  /** `id:key` comma list, each key 32 bytes in hex: the first signs, all are published. Undefined where there are none: then no agent gets one. */
+  /** Comma list, each key 32 bytes in base64: the first signs, all are published. Undefined where there are none: then no agent gets one. */
   keys: string | undefined
   store: Pick<SessionStore, 'byId' | 'note'>
   clock: Clock
@@ -24,35 +22,28 @@ export interface ToolTokensDependencies {
 
 export function createToolTokens ({ keys: text, store, clock }: ToolTokensDependencies) {
   const keys = text
-    ? readKeys(text).map(({ id, hex }) => {
-      const seed = Buffer.from(hex, 'hex')
+    ? readKeys(text).map(({ id, key: seed }) => {
       const key = createPrivateKey({ key: Buffer.concat([PKCS8, seed]), format: 'der', type: 'pkcs8' })
-      return { id, key, published: createPublicKey(key).export({ format: 'jwk' }), secret: Buffer.from(hkdfSync('sha256', seed, '', 'livekit-sessions agent token', 32)) }
+      return { id, key, published: createPublicKey(key).export({ format: 'jwk' }) }
     })
     : []
-  const agentTokens = createAgentTokens(new Map(keys.map(({ id, secret }) => [id, secret])))
 
   return {
-    /** What the dispatch of an agent carries: its holder may ask for tool tokens of this session. Undefined where there are none. */
-    agentTokenFor: (session: Pick<Session, 'id' | 'expires_at'>): string | undefined =>
-      keys.length > 0 ? agentTokens.issue(session.id, new Date(session.expires_at.getTime() + GRACE)) : undefined,
-
-    /** Which session an agent with this token is of. @throws AgentTokenInvalid */
-    sessionOf: (token: string | undefined): string => sessionOf(agentTokens, token, clock.now()),
-
     /**
      * A token for one tool server, as long as the session lives. It is on record before it is out.
-     * @param id the session, as `sessionOf` says
+     * @param id the session, as its agent's token says
      * @param audience the tool server: it must accept no token that is for another one
-     * @throws SessionNotFound when the session is over
+     * @throws ToolTokensOff, SessionNotFound when the session is over
      */
     async issue (id: string, audience: string, log: Log, deadline?: number): Promise<{ token: string, expires_at: Date }> {
+      const [first] = keys
+      if (!first) throw new ToolTokensOff()
       const session = await store.byId(id, deadline)
       if (session?.state !== 'starting' && session?.state !== 'live') throw new SessionNotFound()
       const now = Math.floor(clock.now() / 1000)
       const exp = now + LIFETIME
       const jti = randomUUID()
-      const { id: kid, key } = keys[0]!
+      const { id: kid, key } = first
       const signed = `${encode({ alg: 'EdDSA', typ: 'JWT', kid })}.${encode({ iss: ISSUER, sub: session.user_id, aud: audience, sid: session.id, mode: session.mode, agent_type: session.agent_type ?? undefined, iat: now, exp, jti })}`
       await store.note({ session_id: session.id, user_id: session.user_id, at: new Date(clock.now()), type: 'token.issued', actor: 'service', data: { audience, jti } })
       log.info({ sessionId: session.id, userId: session.user_id, audience, jti }, 'token for a tool server issued')

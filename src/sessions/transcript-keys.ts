@@ -1,13 +1,11 @@
-// The keys of transcripts: seal what was said before it is stored, and sign the tokens with which agents write.
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
-import { createAgentTokens, type AgentTokens } from './agent-tokens.ts'
+// The keys of transcripts: seal what was said before it is stored.
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
 import { TranscriptUnreadable } from './errors.ts'
 
 /** One line as it is stored: which key sealed it, and nonce (12 bytes), tag (16 bytes) and ciphertext of AES-256-GCM. */
 export interface Sealed { key_id: string, sealed: Buffer }
 
-/** Its tokens let their holder write the transcript of one session. */
-export interface TranscriptKeys extends AgentTokens {
+export interface TranscriptKeys {
   /** Seals a text with the first key. It opens at the same place of the same session only. */
   seal: (sessionId: string, place: string, text: string) => Sealed
   /** @throws TranscriptUnreadable */
@@ -17,37 +15,35 @@ export interface TranscriptKeys extends AgentTokens {
 const NONCE = 12
 const TAG = 16
 
-/** The ids and keys of an `id:key` comma list. */
-export function readKeys (text: string): Array<{ id: string, hex: string }> {
+/** The keys of a comma list, each 32 bytes in base64, and their ids: the beginning of their digests. */
+export function readKeys (text: string): Array<{ id: string, key: Buffer }> {
   return text.split(',').map((entry) => {
-    const [id = '', hex = ''] = entry.trim().split(':')
-    return { id, hex }
+    const key = Buffer.from(entry.trim(), 'base64')
+    return { id: createHash('sha256').update(key).digest('hex').slice(0, 8), key }
   })
 }
 
 /**
- * @param text `id:key` comma list, each key 32 bytes in hex: the first seals and signs, all open and verify. So a key is changed by putting
- * the new one in front, and dropped when RETENTION_DAYS are over.
+ * @param text comma list, each key 32 bytes in base64: the first seals, all open. So a key is changed by putting the new one in front, and
+ * dropped when RETENTION_DAYS are over.
  */
 export function createTranscriptKeys (text: string): TranscriptKeys {
-  const keys = new Map(readKeys(text).map(({ id, hex }) => [id, { id, master: Buffer.from(hex, 'hex') }]))
+  const keys = new Map(readKeys(text).map((one) => [one.id, one]))
   const [first] = keys.values()
 
   return {
-    ...createAgentTokens(new Map([...keys.values()].map(({ id, master }) => [id, derive(master, '', 'token')]))),
-
     seal (sessionId, place, text) {
       const nonce = randomBytes(NONCE)
-      const cipher = createCipheriv('aes-256-gcm', derive(first!.master, sessionId, 'lines'), nonce).setAAD(Buffer.from(`${sessionId}/${place}`))
+      const cipher = createCipheriv('aes-256-gcm', derive(first!.key, sessionId), nonce).setAAD(Buffer.from(`${sessionId}/${place}`))
       const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()])
       return { key_id: first!.id, sealed: Buffer.concat([nonce, cipher.getAuthTag(), sealed]) }
     },
 
     open (sessionId, place, { key_id: id, sealed }) {
       const key = keys.get(id)
-      if (!key) throw new TranscriptUnreadable({ cause: new Error(`TRANSCRIPT_KEYS has no key "${id}"`) })
+      if (!key) throw new TranscriptUnreadable({ cause: new Error(`the key ${id} is not in TRANSCRIPT_KEYS`) })
       try {
-        const decipher = createDecipheriv('aes-256-gcm', derive(key.master, sessionId, 'lines'), sealed.subarray(0, NONCE), { authTagLength: TAG })
+        const decipher = createDecipheriv('aes-256-gcm', derive(key.key, sessionId), sealed.subarray(0, NONCE), { authTagLength: TAG })
           .setAAD(Buffer.from(`${sessionId}/${place}`)).setAuthTag(sealed.subarray(NONCE, NONCE + TAG))
         return decipher.update(sealed.subarray(NONCE + TAG), undefined, 'utf8') + decipher.final('utf8')
       } catch (cause) {
@@ -58,6 +54,6 @@ export function createTranscriptKeys (text: string): TranscriptKeys {
 }
 
 /** Each session has a key of its own, so that no nonce comes twice under one, however much is said. */
-function derive (master: Buffer, salt: string, purpose: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', master, salt, `livekit-sessions transcript ${purpose}`, 32))
+function derive (key: Buffer, sessionId: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', key, sessionId, 'livekit-sessions transcript lines', 32))
 }

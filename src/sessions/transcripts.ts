@@ -1,12 +1,11 @@
 // What was said in a session: written by its agents while it goes on, made ready after the end, read and deleted by its owner.
-import { sessionOf } from './agent-tokens.ts'
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
-import { SessionNotFound, TranscriptClosed, TranscriptFull, TranscriptNotFound, TranscriptUnreadable } from './errors.ts'
+import { TranscriptClosed, TranscriptFull, TranscriptNotFound, TranscriptUnreadable } from './errors.ts'
 import type { Log } from './log.ts'
 import { createLoop } from './loop.ts'
-import type { Session, SessionEvent, SessionStore } from './store.ts'
+import type { Session, SessionEvent } from './store.ts'
 import { toText, toVtt } from './transcript-formats.ts'
 import type { Sealed, TranscriptKeys } from './transcript-keys.ts'
 import type { Speaker, Written } from './vocabulary.ts'
@@ -65,7 +64,6 @@ export interface TranscriptStore {
 
 export interface TranscriptsDependencies {
   store: TranscriptStore
-  sessions: Pick<SessionStore, 'byId'>
   /** Undefined where none are configured: then nothing is written and nothing can be read. */
   keys: TranscriptKeys | undefined
   audit: Audit
@@ -75,21 +73,11 @@ export interface TranscriptsDependencies {
 
 /** How long after the end lines are waited for of a writer that has not said that it is done, ms: it was killed, or cannot reach the service. */
 const PATIENCE = 60_000
-/** The end of a session may move by as much as its start takes; after it come the last lines, ms. */
-const TOKEN_GRACE = 2 * PATIENCE
 const EVERY = 2000 // ms
 const BATCH = 100
 
-export function createTranscripts ({ store, sessions, keys, audit, clock, log }: TranscriptsDependencies) {
+export function createTranscripts ({ store, keys, audit, clock, log }: TranscriptsDependencies) {
   const patienceIsOver = () => new Date(clock.now() - PATIENCE)
-
-  /** The caller's own session: a transcript is for nobody else, not for administrators either. */
-  async function own (call: Call, id: string, operation: string): Promise<Session> {
-    const session = await sessions.byId(id, call.deadline)
-    if (!session) throw new SessionNotFound()
-    if (session.user_id === call.user.id) return session
-    return audit.notYours(call, session, operation)
-  }
 
   function open (session: Session, line: SealedLine): Omit<Line, 'by'> & { by: Written } {
     if (!keys) throw new TranscriptUnreadable({ cause: new Error('there are no TRANSCRIPT_KEYS') })
@@ -117,24 +105,17 @@ export function createTranscripts ({ store, sessions, keys, audit, clock, log }:
     wholeOf,
     settle,
 
-    /** What the dispatch of an agent carries, so that it can write; undefined when nothing is to be written. */
-    tokenFor (session: Session): string | undefined {
-      return session.transcript === 'writing' ? keys?.issue(session.id, new Date(session.expires_at.getTime() + TOKEN_GRACE)) : undefined
-    },
-
-    /** Which session's transcript an agent with this token may write. @throws AgentTokenInvalid */
-    sessionOf: (token: string | undefined): string => sessionOf(keys, token, clock.now()),
-
     /**
      * Takes lines from an agent: any number of times, in any order, from an agent and from the one that replaced it.
-     * @param id the session, as `sessionOf` says
-     * @throws TranscriptClosed, TranscriptFull
+     * @param id the session, as its agent's token says
+     * @throws TranscriptClosed, also when the session has none; TranscriptFull
      */
     async write (id: string, { writer, lines, done = false }: Batch, deadline?: number): Promise<{ status: 'written' }> {
+      if (!keys) throw new TranscriptClosed()
       const latest = new Map<number, SealedLine>()
       for (const { seq, revision, at, until, by, text } of lines) {
         if ((latest.get(seq)?.revision ?? -1) >= revision) continue
-        latest.set(seq, { writer, seq, revision, at: new Date(at), ...keys!.seal(id, placeOf({ writer, seq, revision }), JSON.stringify({ until, by, text })) })
+        latest.set(seq, { writer, seq, revision, at: new Date(at), ...keys.seal(id, placeOf({ writer, seq, revision }), JSON.stringify({ until, by, text })) })
       }
       const outcome = await store.append(id, { writer, done, lines: [...latest.values()] }, patienceIsOver(), deadline)
       if (outcome === 'closed') throw new TranscriptClosed()
@@ -144,11 +125,11 @@ export function createTranscripts ({ store, sessions, keys, audit, clock, log }:
     },
 
     /**
-     * What was said so far, or all of it, in its order; as captions or text, a string.
+     * What was said so far, or all of it, in its order; as captions or text, a string. For the owner, and for administrators, who are on record.
      * @throws SessionNotFound, NotYourSession, TranscriptNotFound, TranscriptUnreadable
      */
     async read (call: Call, id: string, form: 'application/json' | 'text/vtt' | 'text/plain') {
-      const session = await own(call, id, 'getTranscript')
+      const session = await audit.findToRead(call, id, 'getTranscript')
       const { transcript: state } = session
       if (state === null || state === 'deleted') throw new TranscriptNotFound()
       const transcript = { session_id: id, state, began_at: session.created_at, ...await wholeOf(session, call.deadline) }
@@ -156,11 +137,12 @@ export function createTranscripts ({ store, sessions, keys, audit, clock, log }:
     },
 
     /**
-     * Deletes what was said; what an agent hands over later is not taken.
+     * Deletes what was said in one's own session; what an agent hands over later is not taken.
      * @throws SessionNotFound, NotYourSession, TranscriptNotFound
      */
     async remove (call: Call, id: string) {
-      const session = await own(call, id, 'deleteTranscript')
+      const session = await audit.find(call, id, 'deleteTranscript')
+      if (session.user_id !== call.user.id) return audit.notYours(call, session, 'deleteTranscript')
       if (session.transcript === null) throw new TranscriptNotFound()
       await store.remove(id, { session_id: id, user_id: session.user_id, at: new Date(clock.now()), type: 'transcript.deleted', actor: `user:${call.user.id}`, data: {} }, call.deadline)
       call.log.info({ sessionId: id, userId: call.user.id }, 'transcript deleted')

@@ -1,5 +1,4 @@
 // What was used: seconds of connection, speech, tokens and tools; of a session, and of a user by days, with what it costs.
-import { sessionOf, type AgentTokens } from './agent-tokens.ts'
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
@@ -72,8 +71,6 @@ export interface Prices {
 
 export interface UsageDependencies {
   store: UsageStore
-  /** Undefined where agents are not asked. */
-  tokens: AgentTokens | undefined
   prices: Prices | undefined
   audit: Audit
   clock: Clock
@@ -82,13 +79,11 @@ export interface UsageDependencies {
   keepDays: number
 }
 
-/** The end of a session may move by as much as its start takes; after it comes the last report, ms. */
-const TOKEN_GRACE = 120_000
 const EVERY = 2000 // ms
 const BATCH = 100
 const DAY = 86_400_000 // ms
 
-export function createUsage ({ store, tokens, prices, audit, clock, log, keepDays }: UsageDependencies) {
+export function createUsage ({ store, prices, audit, clock, log, keepDays }: UsageDependencies) {
   /** Counts what is over and not counted, or not as it stands now. */
   async function settle (): Promise<void> {
     while (await store.count(BATCH) === BATCH);
@@ -96,12 +91,6 @@ export function createUsage ({ store, tokens, prices, audit, clock, log, keepDay
 
   return {
     settle,
-
-    /** What the dispatch of an agent carries, so that it can report; undefined where agents are not asked. */
-    tokenFor: (session: Session): string | undefined => tokens?.issue(session.id, new Date(session.expires_at.getTime() + TOKEN_GRACE)),
-
-    /** Whose usage an agent with this token may report. @throws AgentTokenInvalid */
-    sessionOf: (token: string | undefined): string => sessionOf(tokens, token, clock.now()),
 
     /**
      * Takes what an agent's process has used until now: any number of times, in any order, also after the end.

@@ -14,7 +14,7 @@ import { findLiveKit, freeTcpPort, startLiveKit } from '../../dev/livekit/liveki
 import { joinRoom, type Participant } from '../../dev/livekit/participant.ts'
 import { startPostgres } from '../../dev/postgres.ts'
 import { buildApp } from '../../src/app.ts'
-import { createTranscriptKeys } from '../../src/sessions/transcript-keys.ts'
+import { createAgentTokens } from '../../src/sessions/agent-tokens.ts'
 
 export type Stage = Awaited<ReturnType<typeof startStage>>
 
@@ -74,7 +74,7 @@ export async function startStage () {
   const postgres = await startPostgres()
   stop.unshift(() => postgres.stop())
   const secret = randomBytes(32).toString('hex')
-  const transcriptKey = `pages:${randomBytes(32).toString('hex')}`
+  const transcriptKey = randomBytes(32).toString('base64')
   const serve = async (port: number, databaseUrl: string, more = {}) => {
     const app = await buildApp({
       environment: {
@@ -148,8 +148,8 @@ export async function startStage () {
     },
     /** What an agent of the session writes down of it. */
     async write (sessionId: string, lines: object[]) {
-      const token = createTranscriptKeys(transcriptKey).issue(sessionId, new Date(Date.now() + 60_000))
-      const response = await fetch(`${lonely}/api/v1/agents/transcript`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: JSON.stringify({ writer: randomUUID(), lines }) })
+      const token = createAgentTokens(livekit.apiSecret, Date).issue({ id: sessionId, expires_at: new Date(Date.now() + 60_000) })
+      const response = await fetch(`${lonely}/api/v1/agent/sessions/${sessionId}/transcript`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: JSON.stringify({ writer: randomUUID(), lines }) })
       if (!response.ok) throw new Error(`transcript: ${response.status}`)
     },
     /** A page of a browser of its own, signed in as `sub`. */

@@ -1,4 +1,5 @@
 // The token with which a tool server may act for the user of this call: asked of the service, kept while it is good, never shown to the model.
+import { serviceOf, type Service } from '../service.ts'
 
 /** Milliseconds before its end at which a token is replaced, and for one request to the service. */
 const EARLY = 30_000
@@ -7,23 +8,20 @@ const REQUEST = 3000
 /** Gives a token for a tool server. @throws when the service gives none: a call without it would be nobody's. */
 export type UserTokens = (audience: string) => Promise<string>
 
-/** Of a call: none where the service gives its agent none, or is not known. */
-export function userTokensOf ({ tool_token: agentToken }: { tool_token?: string }, serviceUrl: string | undefined): UserTokens | undefined {
-  return agentToken && serviceUrl ? createUserTokens(serviceUrl, agentToken) : undefined
+/** Of a call: none where the service does not say how it is reached. */
+export function userTokensOf (metadata: Parameters<typeof serviceOf>[0]): UserTokens | undefined {
+  const service = serviceOf(metadata)
+  return service && createUserTokens(service)
 }
 
-/**
- * @param serviceUrl the service, as this machine reaches it.
- * @param agentToken of this session, from its dispatch.
- */
-export function createUserTokens (serviceUrl: string, agentToken: string): UserTokens {
-  const url = new URL('/api/v1/agents/tool-token', serviceUrl)
+export function createUserTokens (service: Service): UserTokens {
+  const url = new URL('tool-token', service.url)
   const known = new Map<string, Promise<{ token: string, expires_at: string }>>()
 
   async function ask (audience: string): Promise<{ token: string, expires_at: string }> {
     const response = await fetch(url, {
       method: 'POST',
-      headers: { authorization: `Bearer ${agentToken}`, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' },
       body: JSON.stringify({ audience }),
       redirect: 'error',
       signal: AbortSignal.timeout(REQUEST)

@@ -66,8 +66,8 @@ export type Stage = Awaited<ReturnType<typeof startStage>>
 /** Starts everything, the service included: sessions begin with its POST start. */
 export async function startWholeStage (options: StageOptions = {}) {
   const port = await freePort()
-  const stage = await startStage({ ...options, env: { SERVICE_URL: `http://127.0.0.1:${port}`, ...options.env }, livekit: { ...options.livekit, webhookUrl: webhookUrl(port) } })
-  const service = await startService(stage.livekit, port, options.serviceEnv)
+  const stage = await startStage({ ...options, livekit: { ...options.livekit, webhookUrl: webhookUrl(port) } })
+  const service = await startService(stage.livekit, port, { SERVICE_URL: `http://127.0.0.1:${port}`, ...options.serviceEnv })
   return {
     ...stage,
     service,
