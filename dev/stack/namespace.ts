@@ -42,6 +42,7 @@ export async function createNamespace (name: string, hosts: string[]) {
   await remove()
   await mkdir(`/etc/netns/${name}`, { recursive: true }) // what is in it takes the place of /etc for `ip netns exec`
   await writeFile(`/etc/netns/${name}/hosts`, ['127.0.0.1 localhost', `${here} ${hosts.join(' ')}`, ''].join('\n'))
+  await writeFile(`/etc/netns/${name}/resolv.conf`, 'nameserver 127.0.0.1\n') // nobody is there: other names are refused at once, not waited for
   await run('ip', 'netns', 'add', name)
   await run('ip', 'link', 'add', `${name}0`, 'type', 'veth', 'peer', 'name', `${name}1`, 'netns', name)
   await run('ip', 'address', 'add', `${here}/30`, 'dev', `${name}0`)
