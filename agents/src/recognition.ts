@@ -86,6 +86,8 @@ class EagerStream extends stt.SpeechStream {
 
   async #listen (): Promise<void> {
     let frames: AudioFrame[] = []
+    /** How the speech begins. */
+    let head: AudioFrame | undefined
     let attempt: Attempt | undefined
     let leavesOut = (_text: string): boolean => false
     /** Finals come in the order in which they were said. */
@@ -94,7 +96,8 @@ class EagerStream extends stt.SpeechStream {
     for await (const { type, frames: sound, speaking, speechDuration, probability, silenceDuration, inferenceDuration } of this.#vad) {
       switch (type) {
         case VADEventType.START_OF_SPEECH:
-          frames = sound.map(copyOf)
+          head = copyOf(combineAudioFrames(sound))
+          frames = [head]
           leavesOut = this.#recognition.options.listens?.() ?? (() => false)
           this.#put({ type: stt.SpeechEventType.START_OF_SPEECH })
           break
@@ -117,6 +120,8 @@ class EagerStream extends stt.SpeechStream {
           const speechEndTime = Date.now() - silenceDuration - inferenceDuration
           this.#put({ type: stt.SpeechEventType.END_OF_SPEECH, speechEndTime })
           const all = combineAudioFrames(sound)
+          // Voice detection hands out its buffer and then writes the end of this speech over its beginning (inference/vad.ts of 1.9.0).
+          if (head) all.data.set(head.data)
           const last = attempt?.stands ? this.#orAll(attempt, all) : this.#ask(all)
           const isLeftOut = leavesOut
           said = said.then(() => this.#conclude(last, isLeftOut, speechEndTime))
