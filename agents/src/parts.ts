@@ -21,7 +21,13 @@ const LIMIT = 60_000
 const RECOVERY = 10_000
 export const ONCE = { maxRetry: 0, retryIntervalMs: 0, timeoutMs: LIMIT }
 
+/** What a conversation in writing is made of: nobody hears and nobody speaks, so no voice detection, recogniser or voice is made, and no plugin of theirs loaded. */
+export function createWrittenParts (config: VoiceConfig) {
+  return { llm: createModel(config), connOptions: { sttConnOptions: ONCE, llmConnOptions: ONCE, ttsConnOptions: ONCE } }
+}
+
 /**
+ * What a spoken conversation is made of.
  * @param recognition what becomes of what is heard, and of what could not be recognised.
  * @param wish `language` (BCP 47) and `voice` of this conversation, when they are not the configuration's.
  * @returns what an AgentSession takes. Failures of the model and of the voice are its Error events.
@@ -34,9 +40,8 @@ export async function createParts (config: VoiceConfig, recognition: EagerOption
   const heard = recognisers.length === 1 ? recognisers[0]! : inTurn('stt', providers.stt, recognisers, recognisersInTurn(recognisers))
   return {
     stt: heard.capabilities.streaming ? heard : new EagerRecognition(heard, recognition),
-    llm: createModel(config),
     tts: voices.length === 1 ? voices[0]! : inTurn('tts', providers.tts, voices, voicesInTurn(voices)),
-    connOptions: { sttConnOptions: ONCE, llmConnOptions: ONCE, ttsConnOptions: ONCE }
+    ...createWrittenParts(config)
   }
 }
 

@@ -8,7 +8,7 @@ import { newestOf } from './history.ts'
 import { reasonOf } from './log.ts'
 import { mcpToolsets } from './mcp/tools.ts'
 import { userTokensOf } from './mcp/user-token.ts'
-import { createModel, createParts } from './parts.ts'
+import { createModel, createParts, createWrittenParts } from './parts.ts'
 import { isListening, voicePrompt } from './prompts.ts'
 import { report, type Part, type TurnPart } from './reports.ts'
 import { createSilenceWatch } from './silence.ts'
@@ -28,17 +28,14 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   const inWriting = metadata.text_only ?? false
   const { instructions, greeting, apology, waiting, farewell, still_there: stillThere, gone, acknowledgements, ...wish } = voicePrompt(agentType, { folder: config.PROMPTS_DIR, language: metadata.language, inWriting, onBroken: (error) => log.error({ error }, 'a prompt is broken, the one before is used') })
   const historyLimits = { items: config.HISTORY_MAX_ITEMS, characters: config.HISTORY_MAX_CHARS }
-  const { stt, tts, ...parts } = await createParts(config, {
-    onDeaf: (error) => failed('stt', error),
-    // Whoever only says that they listen does not want to be answered.
-    listens: () => session.agentState === 'speaking' ? (text) => isListening(text, acknowledgements) : () => false
-  }, wish)
   const session: voice.AgentSession = new voice.AgentSession(inWriting
-    ? { ...parts, vad: null, turnHandling: { turnDetection: null }, userAwayTimeout: null }
+    ? { ...createWrittenParts(config), vad: null, turnHandling: { turnDetection: null }, userAwayTimeout: null }
     : {
-        ...parts,
-        stt,
-        tts,
+        ...await createParts(config, {
+          onDeaf: (error) => failed('stt', error),
+          // Whoever only says that they listen does not want to be answered.
+          listens: () => session.agentState === 'speaking' ? (text) => isListening(text, acknowledgements) : () => false
+        }, wish),
         turnHandling: {
           // The bundled model on this machine; without the version, development mode would ask LiveKit Cloud.
           turnDetection: new inference.TurnDetector({ version: 'v1-mini' }),

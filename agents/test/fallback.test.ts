@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { ConfigError, loadConfig, type VoiceConfig } from '../src/config.ts'
 import { createLogger } from '../src/log.ts'
-import { createParts } from '../src/parts.ts'
+import { createParts, createWrittenParts } from '../src/parts.ts'
 import { call } from './support/caller.ts'
 import { freePort, until } from './support/processes.ts'
 import { agentJoins, startSession } from './support/session.ts'
@@ -27,6 +27,7 @@ test('the clouds by name: read, their keys looked up, and made into parts that s
   const { stt, llm, tts } = await createParts(config, { onDeaf () {} }, { language: 'de-AT' })
   t.after(() => Promise.all([stt.close(), tts.close()]))
   assert.deepEqual([stt.capabilities.streaming, tts.capabilities.streaming, llm.label()], [true, true, 'FallbackAdapter'])
+  assert.deepEqual(Object.keys(createWrittenParts(config)), ['llm', 'connOptions'])
 })
 
 test('what is wrong with PROVIDERS is named, never a key', () => {
