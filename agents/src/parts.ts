@@ -6,6 +6,7 @@ import type { VoiceConfig } from './config.ts'
 import type { Provider } from './providers.ts'
 import { EagerRecognition, type EagerOptions } from './recognition.ts'
 import { report, type Part } from './reports.ts'
+import { VoiceDetection } from './voice-detection.ts'
 
 /**
  * Milliseconds a server may keep silent: until it begins to answer, and between two pieces of its answer. The user hears nothing meanwhile.
@@ -38,8 +39,10 @@ export async function createParts (config: VoiceConfig, recognition: EagerOption
   const recognisers = await Promise.all(providers.stt.map((one) => recogniser(one, spoken, patienceOf('stt', providers.stt))))
   const voices = await Promise.all(providers.tts.map((one) => speaker(one, voice, spoken, patienceOf('tts', providers.tts))))
   const heard = recognisers.length === 1 ? recognisers[0]! : inTurn('stt', providers.stt, recognisers, recognisersInTurn(recognisers))
+  const vad = new VoiceDetection()
   return {
-    stt: heard.capabilities.streaming ? heard : new EagerRecognition(heard, recognition),
+    vad,
+    stt: heard.capabilities.streaming ? heard : new EagerRecognition(heard, recognition, vad.listener()),
     tts: voices.length === 1 ? voices[0]! : inTurn('tts', providers.tts, voices, voicesInTurn(voices)),
     ...createWrittenParts(config)
   }

@@ -1,6 +1,7 @@
 // Recognition that begins before the speech is over: each pause is taken for its end until it proves to be none.
-import { VADEventType, inference, stt, type APIConnectOptions, type VAD, type VADStream } from '@livekit/agents'
-import { AudioFrame, combineAudioFrames } from '@livekit/rtc-node'
+import { VADEventType, stt, type APIConnectOptions } from '@livekit/agents'
+import { combineAudioFrames, type AudioFrame } from '@livekit/rtc-node'
+import type { Ears } from './voice-detection.ts'
 
 /** Voice detection's own limit of what is still speech, once it has begun. */
 const SPEECH = 0.35
@@ -26,13 +27,14 @@ export class EagerRecognition extends stt.STT {
   label = 'eager'
   readonly inner: stt.STT
   readonly options: EagerOptions
-  readonly #vad: VAD
+  readonly #ears: Ears
 
-  constructor (inner: stt.STT, options: EagerOptions, vad: VAD = new inference.VAD()) {
+  /** @param ears which hear what the stream is given. */
+  constructor (inner: stt.STT, options: EagerOptions, ears: Ears) {
     super({ streaming: true, interimResults: true })
     this.inner = inner
     this.options = options
-    this.#vad = vad
+    this.#ears = ears
     inner.on('metrics_collected', (metrics) => this.emit('metrics_collected', metrics))
   }
 
@@ -44,7 +46,7 @@ export class EagerRecognition extends stt.STT {
   }
 
   override stream ({ connOptions }: { connOptions?: APIConnectOptions } = {}): stt.SpeechStream {
-    return new EagerStream(this, this.#vad.stream(), connOptions)
+    return new EagerStream(this, this.#ears.stream(), connOptions)
   }
 }
 
@@ -55,49 +57,43 @@ interface Heard { event?: stt.SpeechEvent, error?: unknown }
 class EagerStream extends stt.SpeechStream {
   label = 'eager.stream'
   readonly #recognition: EagerRecognition
-  readonly #vad: VADStream
+  readonly #heard: ReturnType<Ears['stream']>
 
-  constructor (recognition: EagerRecognition, vad: VADStream, connOptions?: APIConnectOptions) {
+  constructor (recognition: EagerRecognition, heard: ReturnType<Ears['stream']>, connOptions?: APIConnectOptions) {
     super(recognition, undefined, connOptions)
     this.#recognition = recognition
-    this.#vad = vad
+    this.#heard = heard
   }
 
   override close (): void {
     super.close()
-    this.#vad.close()
+    this.#heard.close()
   }
 
   // The events do not go through the framework's queue for metrics: those are the recogniser's own.
   protected override async monitorMetrics (): Promise<void> {}
 
   protected override async run (): Promise<void> {
-    await Promise.all([this.#forward(), this.#listen()])
+    await Promise.all([this.#drain(), this.#listen()])
   }
 
-  async #forward (): Promise<void> {
-    for await (const frame of this.input) {
-      if (this.closed) return
-      if (typeof frame === 'symbol') this.#vad.flush()
-      else this.#vad.pushFrame(frame)
-    }
-    if (!this.closed) this.#vad.endInput()
+  /** The sound itself comes with what is heard in it. */
+  async #drain (): Promise<void> {
+    while (!(await this.input.next()).done);
+    this.#heard.close()
   }
 
   async #listen (): Promise<void> {
     let frames: AudioFrame[] = []
-    /** How the speech begins. */
-    let head: AudioFrame | undefined
     let attempt: Attempt | undefined
     let leavesOut = (_text: string): boolean => false
     /** Finals come in the order in which they were said. */
     let said = Promise.resolve()
 
-    for await (const { type, frames: sound, speaking, speechDuration, probability, silenceDuration, inferenceDuration } of this.#vad) {
+    for await (const { type, frames: sound, speaking, speechDuration, probability, silenceDuration, inferenceDuration } of this.#heard) {
       switch (type) {
         case VADEventType.START_OF_SPEECH:
-          head = copyOf(combineAudioFrames(sound))
-          frames = [head]
+          frames = [...sound]
           leavesOut = this.#recognition.options.listens?.() ?? (() => false)
           this.#put({ type: stt.SpeechEventType.START_OF_SPEECH })
           break
@@ -120,8 +116,6 @@ class EagerStream extends stt.SpeechStream {
           const speechEndTime = Date.now() - silenceDuration - inferenceDuration
           this.#put({ type: stt.SpeechEventType.END_OF_SPEECH, speechEndTime })
           const all = combineAudioFrames(sound)
-          // Voice detection hands out its buffer and then writes the end of this speech over its beginning (inference/vad.ts of 1.9.0).
-          if (head) all.data.set(head.data)
           const last = attempt?.stands ? this.#orAll(attempt, all) : this.#ask(all)
           const isLeftOut = leavesOut
           said = said.then(() => this.#conclude(last, isLeftOut, speechEndTime))
@@ -174,8 +168,4 @@ class EagerStream extends stt.SpeechStream {
 
 function textOf ({ event }: Heard): string | undefined {
   return event?.alternatives?.[0]?.text
-}
-
-function copyOf (frame: AudioFrame): AudioFrame {
-  return new AudioFrame(frame.data.slice(), frame.sampleRate, frame.channels, frame.samplesPerChannel)
 }

@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { freePort, start, until, type Started } from './processes.ts'
 
 const FOLDER = join(import.meta.dirname, '../..')
+/** Options of Node, for measurements. */
+const OPTIONS = process.env.WORKER_OPTIONS?.split(' ') ?? []
 const MAIN = process.env.WORKER_BUILT ? ['dist/main.js'] : ['--import', 'tsx', 'src/main.ts']
 
 export interface RunningWorker extends Started {
@@ -19,7 +21,7 @@ export interface RunningWorker extends Started {
 /** Starts `agent` and waits until LiveKit knows it and its idle processes are warm. */
 export async function startWorker (agent: string[], env: Record<string, string | undefined>, ready = true): Promise<RunningWorker> {
   const port = await freePort()
-  const worker = start(process.execPath, [...MAIN, ...agent], { cwd: FOLDER, env: { HEALTH_PORT: String(port), ...env } })
+  const worker = start(process.execPath, [...OPTIONS, ...MAIN, ...agent], { cwd: FOLDER, env: { HEALTH_PORT: String(port), ...env } })
   const url = `http://127.0.0.1:${port}`
   const health = async () => (await fetch(`${url}/readyz`)).json() as ReturnType<RunningWorker['health']>
   const idle = Number(env.LIVEKIT_WORKER_NUM_IDLE ?? 2)
@@ -28,7 +30,7 @@ export async function startWorker (agent: string[], env: Record<string, string |
       if (worker.child.exitCode !== null) throw new Error(`the worker ended:\n${worker.output()}`)
       const state = await health().catch(() => undefined)
       return state?.registered && state.idle_processes >= idle
-    }, 30_000)
+    }, 60_000)
   }
   const lines = () => worker.output().split('\n').slice(0, -1).filter((line) => line.startsWith('{')).map((line) => JSON.parse(line))
   return {
