@@ -109,6 +109,22 @@ test('the end of speech waits for no answer about an earlier pause, and answers 
   assert.equal(asked.requests.length, 3)
 })
 
+test('words that come only when the next speech has begun are told all the same, once', async () => {
+  const { settled } = listen(async function * (asked) {
+    yield * [begin, voice, silence, end, begin, voice]
+    await until('it is asked', () => asked.requests[0])
+    asked.requests[0]!.answer('First.')
+    await turn()
+    yield silence
+    await until('the next is asked', () => asked.requests[1])
+    yield * [voice, silence, end]
+    asked.requests[1]!.answer('Second')
+    await until('all of it is asked', () => asked.requests[2])
+    asked.requests[2]!.answer('Second one.')
+  })
+  assert.deepEqual((await settled(7)).filter(([type]) => type === 'FINAL_TRANSCRIPT'), [['FINAL_TRANSCRIPT', 'First.'], ['FINAL_TRANSCRIPT', 'Second one.']])
+})
+
 test('a failure is told once, at the end of the speech, and not when it was about a pause', async () => {
   const deaf: string[] = []
   const { settled } = listen(async function * (asked) {
