@@ -82,7 +82,7 @@ const meanings: Record<number, { description: string, title: string, code: strin
   401: { description: 'No token, or one that is not valid', title: 'Unauthorized', code: 'unauthorized', detail: 'A valid bearer token is required.' },
   403: { description: 'Somebody else\'s session', title: 'Forbidden', code: 'not-your-session', detail: 'Not your session' },
   404: { description: 'No such session, or it is over', title: 'Not Found', code: 'session-not-found', detail: 'Session not found' },
-  406: { description: 'In none of the forms that are asked for', title: 'Not Acceptable', code: 'not-acceptable', detail: 'It can be had as application/json, text/vtt and text/plain.' },
+  406: { description: 'In none of the forms that are asked for; the detail names those there are', title: 'Not Acceptable', code: 'not-acceptable', detail: 'It can be had as application/json, text/vtt and text/plain.' },
   409: { description: 'The first request with this key is still running, or its session has ended', title: 'Conflict', code: 'start-in-progress', detail: 'A start with this Idempotency-Key is still running. Try again in a moment.', members: { retry_after: 1 } },
   413: { description: 'The body is too large', title: 'Payload Too Large', code: 'payload-too-large', detail: 'The request is too large.' },
   415: { description: 'The body is not JSON', title: 'Unsupported Media Type', code: 'unsupported-media-type', detail: 'The body is of a type that is not accepted here.' },

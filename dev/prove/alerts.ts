@@ -102,6 +102,15 @@ await prove({
     }, 20_000)
   },
 
+  'LiveKit has no Egress: RecordingsFailing': async () => {
+    const { service, livekit, call } = await neighbourhood({ env: { VOICE_AGENT_NAME: '', RECORDINGS: 'on', S3_ENDPOINT: 'http://127.0.0.1:9', S3_BUCKET: 'calls', S3_ACCESS_KEY: 'recorder', S3_SECRET_KEY: '8d2f60b17ae94c35' } })
+    const { sees } = await watch({ sessions: { targets: [host(service.url)] } })
+    await sees('RecordingsFailing', async () => {
+      const { body } = await call('alice', 'POST', '/voice-sessions/start', { recording: true })
+      await joinRoom({ url: livekit.url, token: body.token })
+    }, 60_000)
+  },
+
   'PostgreSQL takes 150 ms for each statement: StartLatencyBudgetBurn': async () => {
     const proxy = await faultsBefore(await startDatabase())
     const { service, start } = await neighbourhood({ databaseUrl: proxy.address })

@@ -1,5 +1,5 @@
 // `npm run prove:load`: 10, 50, 100 and 500 users at once over HTTP (k6), more than the service can take, and real calls with sound. What each process holds meanwhile.
-// Takes k6 on the PATH (`go install go.k6.io/k6@v1.8.1`).
+// Takes k6 on the PATH (`go install go.k6.io/k6@v1.8.1`), and lk, LiveKit's command line, for its own load tester.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
@@ -14,6 +14,7 @@ import { percentile } from './figures.ts'
 const LEVELS = [10, 50, 100, 500]
 const SECONDS = 20
 const BEEPS = 15 // of each call with sound, one a second
+const SOUND = 20 // s of a call of LiveKit's load tester
 const FULL = 90 // % of all cores: beyond it sound is late, whoever is to blame
 const PROMISED = 200 // ms, on average (C6)
 const script = fileURLToPath(new URL('../../bench/load.k6.js', import.meta.url))
@@ -31,6 +32,16 @@ async function k6 (env: NodeJS.ProcessEnv): Promise<Record<string, Trend>> {
   const [code] = await Promise.race([once(child, 'close'), once(child, 'error').then(([error]) => { throw new Error('k6 does not start: go install go.k6.io/k6@v1.8.1, and put it on the PATH', { cause: error }) })])
   if (code !== 0 && code !== 99) throw new Error(`k6 ended with ${code}:\n${said.slice(-1000)}`)
   return JSON.parse(printed)
+}
+
+/** What came to the subscriber of one room, by LiveKit's own load tester: a voice in, a voice out, for `SOUND` seconds. */
+async function loadTest (livekit: { url: string, apiKey: string, apiSecret: string }, room: string): Promise<{ packets: number, lost: number }> {
+  const child = spawn('lk', ['load-test', '--yes', '--url', livekit.url, '--api-key', livekit.apiKey, '--api-secret', livekit.apiSecret, '--room', room, '--audio-publishers', '1', '--subscribers', '1', '--duration', `${SOUND}s`], { stdio: ['ignore', 'pipe', 'ignore'] })
+  let printed = ''
+  child.stdout.on('data', (chunk) => { printed += chunk })
+  await Promise.race([once(child, 'close'), once(child, 'error').then(([error]) => { throw new Error('lk does not start: put LiveKit\'s command line on the PATH', { cause: error }) })])
+  const [, packets = '0', lost = '0'] = /audio\s*│\s*(\d+)\s*│[^│]*│\s*(\d+) \(/.exec(printed) ?? []
+  return { packets: Number(packets), lost: Number(lost) }
 }
 
 /** What the cores of the machine have done since its start, ms. */
@@ -133,6 +144,23 @@ await prove({
       }
     } finally {
       await agent.stop()
+    }
+  },
+
+  'LiveKit\'s own load tester': async () => {
+    const { livekit, start, end, pids, connections } = await setting({ VOICE_AGENT_NAME: '', DEPARTURE_TIMEOUT: '600' })
+    for (const width of [10, 50, 100, 200]) {
+      const calls = await Promise.all(Array.from({ length: width }, async (_, n) => {
+        const user = `tested-${width}-${n}`
+        return { user, room: (await start(user)).room_name as string }
+      }))
+      const { result, processes, machine } = await watched(pids, connections, () => Promise.all(calls.map(({ room }) => loadTest(livekit, room))))
+      const packets = result.reduce((sum, one) => sum + one.packets, 0)
+      const lost = result.reduce((sum, one) => sum + one.lost, 0)
+      await Promise.all(calls.map(({ user, room }) => end(user, room)))
+      kept[`load tester ${width}`] = { heard: result.filter((one) => one.packets > 0).length, packets, lost, processes, machine }
+      console.log(`  ${width} calls: ${packets} packets came, ${lost} were lost; all cores ${machine.toFixed(0)} % busy: ${show(processes)}, the rest callers`)
+      claim(`${width} calls: each is heard, and loses less than 1 % as long as the cores are not full`, result.every((one) => one.packets > 0) && (lost < packets / 100 || machine > FULL), `${result.filter((one) => one.packets > 0).length} of ${width}`)
     }
   },
 
