@@ -67,6 +67,7 @@ export const ConfigSchema = Type.Object({
   S3_BUCKET: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._-]{3,63}$', description: 'Bucket of recordings; required with RECORDINGS' })),
   S3_ACCESS_KEY: Type.Optional(Type.String({ minLength: 1, description: 'Key that may put, get and delete objects there; required with RECORDINGS' })),
   S3_SECRET_KEY: Type.Optional(Type.String({ minLength: 8, description: 'Its secret; required with RECORDINGS' })),
+  INGRESS: Type.Unsafe<'on' | 'off'>({ type: 'string', enum: ['on', 'off'], default: 'off', description: 'Whether a user may bring a stream into a session by LiveKit Ingress' }),
   WEBHOOK_ALLOW_PRIVATE: Type.Boolean({ default: false, description: 'Outgoing webhooks may go to addresses that are not public, and without TLS' }),
   REDIS_URL: Type.Optional(Type.String({ pattern: '^rediss?://', description: 'Redis that shares rate limits between replicas' })),
   METRICS_TOKEN: Type.Optional(Type.String({ minLength: 16, description: 'Bearer token that /metrics asks for when set' }))

@@ -36,6 +36,8 @@ function createSessionMetrics (registry: Registry, store: Pick<SessionStore, 'co
   }
   const recordings = new Counter({ name: 'recordings_total', help: 'Recordings that came to a state, by mode and state', labelNames: ['mode', 'state'] as const, registers })
   for (const mode of modeNames) for (const state of recordingStates) if (state !== 'pending') recordings.inc({ mode, state }, 0)
+  const ingresses = new Counter({ name: 'ingresses_total', help: 'Ingresses that were made and removed, and that could not be made, by mode and outcome', labelNames: ['mode', 'outcome'] as const, registers })
+  for (const mode of modeNames) for (const outcome of ['made', 'failed', 'removed']) ingresses.inc({ mode, outcome }, 0)
   const checked = new Counter({ name: 'reconciler_checked_total', help: 'Sessions the reconciler looked at', registers })
   const corrected = new Counter({ name: 'reconciler_corrected_total', help: 'What the reconciler put right, by kind', labelNames: ['kind'] as const, registers })
   corrected.inc({ kind: 'revived' }, 0)
@@ -79,6 +81,7 @@ function createSessionMetrics (registry: Registry, store: Pick<SessionStore, 'co
     },
     dispatched: ({ mode }, done) => dispatches.inc({ mode, outcome: done ? 'sent' : 'failed' }),
     recorded: ({ mode, recording }) => recordings.inc({ mode, state: recording! }),
+    ingress: ({ mode }, outcome) => ingresses.inc({ mode, outcome }),
     gaveUp (session, at) {
       givenUp.inc({ mode: session.mode })
       if (!session.agent_joined_at) wait(session, at)

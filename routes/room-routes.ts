@@ -1,8 +1,8 @@
-// What every mode offers for a room of one's own: status, a fresh token, the end, and the list of the live ones.
+// What every mode offers for a room of one's own: status, a fresh token, an ingress, the end, and the list of the live ones.
 import { Type, type TProperties } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { ModeName } from '../src/sessions/vocabulary.ts'
-import { at, problems, roomName, roomNameExample } from './schemas.ts'
+import { ingressInputs, type ModeName } from '../src/sessions/vocabulary.ts'
+import { at, choice, ingressProperties, problems, roomName, roomNameExample, Strict } from './schemas.ts'
 
 export interface RoomRoutesOptions {
   mode: ModeName
@@ -17,8 +17,21 @@ export interface RoomRoutesOptions {
 
 const Room = Type.Object({ room_name: roomName })
 const time = '2026-01-01T10:00:00.000Z'
+const IngressRequest = Strict({ input: choice(ingressInputs, 'How the stream is sent') }, { title: 'IngressRequest', examples: [{ input: 'rtmp' }, { input: 'whip' }] })
+const MadeIngress = Type.Object({
+  room_name: roomName,
+  input: choice(ingressInputs, 'How the stream is sent'),
+  url: Type.String({ description: 'Where it is sent to' }),
+  stream_key: Type.String({ description: 'The key that opens it, to whoever has it; told in this answer only. With WHIP it is the bearer token' })
+}, {
+  title: 'MadeIngress',
+  description: 'The ingress, and what it takes to send a stream into it',
+  examples: [{ room_name: roomNameExample, input: 'rtmp', url: 'rtmp://example.com:1935/live', stream_key: 'kG5fTqNHv3Zb' }]
+})
+const DeletedIngress = Type.Object({ status: Type.Literal('deleted'), room_name: roomName }, { title: 'DeletedIngress', description: 'There is no ingress any more', examples: [{ status: 'deleted', room_name: roomNameExample }] })
+const StatusIngress = Type.Optional(Type.Object({ ...ingressProperties, live: Type.Boolean({ description: 'Its stream is in the room now' }) }, { title: 'IngressStatus', description: 'The ingress by which a stream can be brought in; missing when there is none' }))
 
-/** Registers the four routes; the operations are named after the mode (`endVoiceSession`). */
+/** Registers the six routes; the operations are named after the mode (`endVoiceSession`). */
 export const roomRoutes: FastifyPluginAsyncTypebox<RoomRoutesOptions> = async (app, { mode, tags, status = {}, listed, token }) => {
   const Mode = mode === 'voice' ? 'Voice' : 'Video'
   const example = { room_name: roomNameExample, active: true, participants: 2, agent_connected: true, ...(mode === 'video' && { avatar_connected: true }), created_at: time }
@@ -37,6 +50,7 @@ export const roomRoutes: FastifyPluginAsyncTypebox<RoomRoutesOptions> = async (a
           participants: Type.Integer({ minimum: 0, description: 'How many, user and agent' }),
           agent_connected: Type.Boolean({ description: 'An agent really is in the room' }),
           ...status,
+          ingress: StatusIngress,
           created_at: at('When the session was started')
         }, { title: `${Mode}SessionStatus`, description: 'Who is in the room now', examples: [example] }),
         ...problems(400, 401, 403, 404, 429, 500, 503)
@@ -54,6 +68,32 @@ export const roomRoutes: FastifyPluginAsyncTypebox<RoomRoutesOptions> = async (a
       response: { 200: token.schema, ...problems(400, 401, 403, 404, 429, 500, 503) }
     }
   }, async (request) => token.answer(await app.sessions.rejoin(request, mode, request.params.room_name)))
+
+  app.post('/:room_name/ingress', {
+    schema: {
+      operationId: `create${Mode}SessionIngress`,
+      tags,
+      summary: `Bring a stream into a ${mode} session`,
+      description: 'Makes an address and a key to which the owner of the session can send a stream, one at a time. The stream is a participant of kind INGRESS and counts as nobody. It is removed with the session; a lost answer is got over by deleting it and asking again.',
+      params: Room,
+      body: IngressRequest,
+      response: { 201: MadeIngress, ...problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503) }
+    }
+  }, async (request, reply) => {
+    const ingress = await app.ingress.create(request, mode, request.params.room_name, request.body.input)
+    return reply.code(201).send(ingress)
+  })
+
+  app.delete('/:room_name/ingress', {
+    schema: {
+      operationId: `delete${Mode}SessionIngress`,
+      tags,
+      summary: `Delete the ingress of a ${mode} session`,
+      description: 'Its stream is cut off, and its key opens nothing any more. Where there is none, this is 200 as well.',
+      params: Room,
+      response: { 200: DeletedIngress, ...problems(400, 401, 403, 404, 429, 500, 503) }
+    }
+  }, async (request) => app.ingress.remove(request, mode, request.params.room_name))
 
   app.delete('/:room_name', {
     schema: {

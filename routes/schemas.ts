@@ -1,7 +1,7 @@
 // The words that several routes share: names, times, and the problems they may answer with.
 import createError from '@fastify/error'
 import { Type, type TObject, type TProperties } from '@sinclair/typebox'
-import { agentTypes, recordingStates, type AgentType } from '../src/sessions/vocabulary.ts'
+import { agentTypes, ingressInputs, ingressStates, recordingStates, type AgentType } from '../src/sessions/vocabulary.ts'
 
 export const roomNameExample = 'fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015'
 export const roomName = Type.String({ pattern: '^[A-Za-z0-9._~:@|+=_-]{1,256}$', description: 'Name of the LiveKit room', examples: [roomNameExample] })
@@ -39,6 +39,12 @@ export const choiceOrNull = <const Words extends readonly string[]>(words: Words
 
 /** An object of these properties and no other: what a client misspells is refused, not dropped. */
 export const Strict = <Properties extends TProperties>(properties: Properties, options = {}): TObject<Properties> => Type.Object(properties, { additionalProperties: false, ...options })
+
+/** The ingress of a session, without its key. */
+export const ingressProperties = {
+  input: choice(ingressInputs, 'How a stream is sent'),
+  state: choice(ingressStates, 'Being made, there, or being removed')
+}
 
 export const userIdPattern = '^[A-Za-z0-9._~:@|+=_-]{1,128}$'
 
@@ -83,7 +89,7 @@ const meanings: Record<number, { description: string, title: string, code: strin
   403: { description: 'Somebody else\'s session', title: 'Forbidden', code: 'not-your-session', detail: 'Not your session' },
   404: { description: 'No such session, or it is over', title: 'Not Found', code: 'session-not-found', detail: 'Session not found' },
   406: { description: 'In none of the forms that are asked for; the detail names those there are', title: 'Not Acceptable', code: 'not-acceptable', detail: 'It can be had as application/json, text/vtt and text/plain.' },
-  409: { description: 'The first request with this key is still running, or its session has ended', title: 'Conflict', code: 'start-in-progress', detail: 'A start with this Idempotency-Key is still running. Try again in a moment.', members: { retry_after: 1 } },
+  409: { description: 'In conflict with what is there: the code says why', title: 'Conflict', code: 'start-in-progress', detail: 'A start with this Idempotency-Key is still running. Try again in a moment.', members: { retry_after: 1 } },
   413: { description: 'The body is too large', title: 'Payload Too Large', code: 'payload-too-large', detail: 'The request is too large.' },
   415: { description: 'The body is not JSON', title: 'Unsupported Media Type', code: 'unsupported-media-type', detail: 'The body is of a type that is not accepted here.' },
   422: { description: 'What is asked for cannot be done: the code says why', title: 'Unprocessable Entity', code: 'idempotency-key-reused', detail: 'This Idempotency-Key was used for a different request. Use a new key.' },

@@ -1,8 +1,8 @@
 // The history of sessions over HTTP: one's own, and for administrators everybody's, with what happened in each.
 import { Type, type FastifyPluginAsyncTypebox, type Static } from '@fastify/type-provider-typebox'
 import fp from 'fastify-plugin'
-import { agentStates, endReasons, eventTypes, modeNames, states, transcriptStates } from '../src/sessions/vocabulary.ts'
-import { at, atOrNull, choice, choiceOrNull, costOfUsage, givenTime, idOf, problems, Recording, roomName, roomNameExample, startedAgentType, Strict, usageExample, usageProperties, userIdPattern } from './schemas.ts'
+import { agentStates, endReasons, eventTypes, modeNames, states, transcriptStates, type IngressInput, type IngressState } from '../src/sessions/vocabulary.ts'
+import { at, atOrNull, choice, choiceOrNull, costOfUsage, givenTime, idOf, ingressProperties, problems, Recording, roomName, roomNameExample, startedAgentType, Strict, usageExample, usageProperties, userIdPattern } from './schemas.ts'
 
 const properties = {
   id: idOf('The session'),
@@ -28,6 +28,10 @@ const properties = {
     ],
     description: 'The recording; null when none was asked for'
   }),
+  ingress: Type.Unsafe<{ input: IngressInput, state: IngressState } | null>({
+    oneOf: [Type.Object(ingressProperties, { title: 'Ingress' }), Type.Null()],
+    description: 'The ingress by which its user can bring in a stream; null when there is none'
+  }),
   created_at: at('When it was started'),
   ended_at: atOrNull('When it ended'),
   expires_at: at('When it ends at the latest')
@@ -43,6 +47,7 @@ const example = {
   agent: { state: 'left', dispatches: 1, joined_at: '2026-01-01T10:00:01.000Z' },
   transcript: null,
   recording: null,
+  ingress: null,
   created_at: '2026-01-01T10:00:00.000Z',
   ended_at: '2026-01-01T10:12:30.000Z',
   expires_at: '2026-01-01T16:00:00.000Z'
@@ -58,7 +63,7 @@ const Detail = Type.Object({
     cost: costOfUsage,
     participants: Type.Array(Type.Object({
       identity: Type.String({ description: 'Identity in the room' }),
-      kind: Type.String({ description: 'STANDARD (a user), AGENT, INGRESS, SIP' }),
+      kind: Type.String({ description: 'STANDARD (a user), AGENT, SIP' }),
       seconds: Type.Number({ minimum: 0, description: 'How long it was connected, all its stays together' })
     }, { title: 'ParticipantUsage' }), { description: 'Whoever was in the room, in the order of their first joins: the first 100' })
   }, { title: 'SessionUsage', description: 'What it has used until now (docs/usage.md)' }),

@@ -54,4 +54,4 @@ const videoSessions: FastifyPluginAsyncTypebox = async (app) => {
   })
 }
 
-export default fp(videoSessions, { name: 'video-sessions', encapsulate: true, dependencies: ['errors', 'auth'], decorators: { fastify: ['config', 'sessions', 'categories', 'authenticate'] } })
+export default fp(videoSessions, { name: 'video-sessions', encapsulate: true, dependencies: ['errors', 'auth'], decorators: { fastify: ['config', 'sessions', 'categories', 'ingress', 'authenticate'] } })

@@ -47,4 +47,4 @@ const voiceSessions: FastifyPluginAsyncTypebox = async (app) => {
   })
 }
 
-export default fp(voiceSessions, { name: 'voice-sessions', encapsulate: true, dependencies: ['errors', 'auth'], decorators: { fastify: ['sessions', 'authenticate'] } })
+export default fp(voiceSessions, { name: 'voice-sessions', encapsulate: true, dependencies: ['errors', 'auth'], decorators: { fastify: ['sessions', 'ingress', 'authenticate'] } })

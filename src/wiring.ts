@@ -8,6 +8,7 @@ import { createCategories, type Categories } from './sessions/categories.ts'
 import type { Clock } from './sessions/clock.ts'
 import { createEndpoints, type Endpoints } from './sessions/endpoints.ts'
 import { createHistory, type History } from './sessions/history.ts'
+import { createIngress, type Ingresses } from './sessions/ingress.ts'
 import { createLifecycle, type Lifecycle } from './sessions/lifecycle.ts'
 import { createModes, jobMetadata } from './sessions/modes.ts'
 import { createOutbox, type Outbox } from './sessions/outbox.ts'
@@ -34,6 +35,7 @@ declare module 'fastify' {
     endpoints: Endpoints
     outbox: Outbox
     privacy: Privacy
+    ingress: Ingresses
     lifecycle: Lifecycle
     reconciler: Reconciler
     readiness: Readiness
@@ -60,6 +62,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   const transcripts = createTranscripts({ store: app.transcriptStore, keys: config.TRANSCRIPT_KEYS ? createTranscriptKeys(config.TRANSCRIPT_KEYS) : undefined, audit, clock, log })
   const usage = createUsage({ store: app.usageStore, prices: app.prices, audit, clock, log, keepDays: config.RETENTION_DAYS })
   const recordings = createRecordings({ store: app.recordingStore, sessions: store, egress: livekit.egress, files: app.recordingFiles, audit, clock, log, metrics })
+  const ingress = createIngress({ store: app.ingressStore, sessions: store, livekit: livekit.ingress, isOn: config.INGRESS === 'on', modes, audit, clock, log, metrics, tracing })
   const toolTokens = createToolTokens({ keys: config.TOOL_TOKEN_KEYS, store, clock })
   const agentTokens = createAgentTokens(config.LIVEKIT_API_SECRET, clock)
   if (config.TRANSCRIPTS === 'on' && !config.SERVICE_URL) log.warn('TRANSCRIPTS is on and SERVICE_URL is not set: no agent can write one')
@@ -81,7 +84,8 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
       interval: config.RECONCILE_INTERVAL,
       joinTimeout: config.AGENT_JOIN_TIMEOUT,
       maxDispatches: config.AGENT_MAX_DISPATCHES,
-      endOnAgentFailure: config.END_ON_AGENT_FAILURE
+      endOnAgentFailure: config.END_ON_AGENT_FAILURE,
+      departureTimeout: config.DEPARTURE_TIMEOUT
     },
     revives: autoCreate.isOn,
     jobMetadata: metadataOf,
@@ -132,6 +136,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   app.decorate('lifecycle', lifecycle)
   app.decorate('transcripts', transcripts)
   app.decorate('recordings', recordings)
+  app.decorate('ingress', ingress)
   app.decorate('usage', usage)
   app.decorate('toolTokens', toolTokens)
   app.decorate('agentTokens', agentTokens)
@@ -149,20 +154,22 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
 
   app.addHook('onReady', () => autoCreate.find())
   app.addHook('onListen', async () => {
+    ingress.check()
     reconciler.start()
     outbox.start()
     transcripts.start()
     usage.start()
     recordings.start()
+    ingress.start()
     retention.start()
   })
   app.addHook('preClose', async () => {
     streams.stop()
     autoCreate.stop()
     retention.stop()
-    await Promise.all([reconciler.stop(), outbox.stop(), transcripts.stop(), recordings.stop(), usage.stop()])
+    await Promise.all([reconciler.stop(), outbox.stop(), transcripts.stop(), recordings.stop(), ingress.stop(), usage.stop()])
   })
-}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'prices', 'sessionStore', 'categoryStore', 'eventStore', 'privacyStore', 'recordingStore', 'recordingFiles', 'transcriptStore', 'usageStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })
+}, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'prices', 'sessionStore', 'categoryStore', 'eventStore', 'privacyStore', 'recordingStore', 'recordingFiles', 'ingressStore', 'transcriptStore', 'usageStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })
 
 /** Whether only what is heard is recorded: of voice, and of video where that is configured. */
 const isAudioOnly = (recordings: string, mode: ModeName) => recordings === 'audio' || (recordings === 'on' && mode === 'voice')

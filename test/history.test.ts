@@ -37,6 +37,7 @@ t.test('one\'s own sessions, newest first, page by page, filtered', async (t) =>
     agent: { state: 'dispatched', dispatches: 1, joined_at: null },
     transcript: null,
     recording: null,
+    ingress: null,
     created_at: new Date(times[1]!).toISOString(),
     ended_at: new Date(times[1]!).toISOString(),
     expires_at: new Date(Math.ceil(times[1]! / 1000 + 21_600) * 1000).toISOString()

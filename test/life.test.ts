@@ -70,7 +70,7 @@ function setting (): Real {
   const lifecycle = createLifecycle({ store, livekit: world.livekit, clock, agentTimeout: 15 })
   const sessions = createSessions({ store, livekit: world.livekit, lifecycle, audit: createAudit({ store, clock }), agentArrival: createAgentArrival({ livekit: world.livekit, clock }), modes, clock, livekitUrl: 'ws://x', limits: { sessionsPerUser: LIMIT, startsPerMinute: 0, departureTimeout: 60, reconcileInterval: 15 } })
   // A new one for each pass: a process that died in one does not stop the next.
-  const reconcile = () => createReconciler({ store, livekit: world.livekit, lifecycle, modes, clock, log, limits: { interval: 15, joinTimeout: 15, maxDispatches: MAX_DISPATCHES, endOnAgentFailure: false }, revives: () => false, jobMetadata }).reconcile()
+  const reconcile = () => createReconciler({ store, livekit: world.livekit, lifecycle, modes, clock, log, limits: { interval: 15, joinTimeout: 15, maxDispatches: MAX_DISPATCHES, endOnAgentFailure: false, departureTimeout: 60 }, revives: () => false, jobMetadata }).reconcile()
   return { world, setTrouble, clock, sessions, lifecycle, reconcile }
 }
 

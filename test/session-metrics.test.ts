@@ -94,7 +94,7 @@ t.test('an agent that is sent for again, in vain, and given up', async (t) => {
       modes,
       clock,
       log: app.log,
-      limits: { interval: 15, joinTimeout: 15, maxDispatches: 2, endOnAgentFailure: false },
+      limits: { interval: 15, joinTimeout: 15, maxDispatches: 2, endOnAgentFailure: false, departureTimeout: 60 },
       revives: () => false,
       jobMetadata: () => '{}',
       metrics: app.sessionMetrics

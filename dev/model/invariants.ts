@@ -70,6 +70,9 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
   /** Recordings that came to an end, and those whose deletion was confirmed. */
   const recorded = new Map<string, string>()
   const unrecorded = new Set<string>()
+  /** By session: the keys of ingresses that were given out, those whose deletion was confirmed. */
+  const streamKeys = new Map<string, string[]>()
+  const deadKeys = new Set<string>()
   /** Rooms whose agent hung up: it may do so before the start that sent for it has its answer. */
   const hungUp = new Set<string>()
   /** What agents said of the end of their calls, where it was heard, by room. */
@@ -167,6 +170,23 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
       unrecorded.add(id)
     },
 
+    /** A user got the key of an ingress. */
+    ingressMade (id: string, key: string) {
+      const before = streamKeys.get(id) ?? []
+      const one = before.find((other) => !deadKeys.has(other) && world.ingresses.some(({ id }) => id === other))
+      holds('never two ingresses of a session', one === undefined, () => `${one} and ${key}`)
+      streamKeys.set(id, [...before, key])
+    },
+    keysOf: (id: string) => [...streamKeys.get(id) ?? []],
+
+    /** A deletion of the ingress whose user had these keys was answered 200. */
+    ingressDeleted (keys: string[]) {
+      for (const key of keys) {
+        deadKeys.add(key)
+        holds('an ingress that was deleted is gone', world.ingresses.every(({ id }) => id !== key), () => key)
+      }
+    },
+
     /** An agent is about to end its call. */
     hangsUp (roomName: string) { hungUp.add(roomName) },
 
@@ -257,6 +277,10 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         const [transcripts, recordings] = ['transcript.ready', 'recording.ready'].map((type) => types.filter((told) => told === type).length)
         holds('a transcript that is ready is told of once, after the end', !started || (ready.has(row.id) ? transcripts === 1 && types.indexOf('transcript.ready') > types.indexOf('session.ended') : transcripts === 0), () => `${show(row)}: ${types}`)
         holds('a recording that is ready is told of once', row.recording === 'deleted' || recordings === (row.recording === 'ready' ? 1 : 0), () => `${show(row)}: ${types}`)
+        const ways = world.ingresses.filter(({ roomName }) => roomName === row.room_name)
+        holds('no ingress outlives its session', row.state === 'live' || ways.length === 0, () => show(row))
+        holds('what is told of an ingress is so', row.ingress === null ? ways.length === 0 : row.ingress === 'ready' && ways.length === 1 && ways[0]!.id === row.ingress_id, () => `${show(row)}: ${row.ingress}, ${ways.length} there`)
+        holds('of what is over nothing is looked for', row.state === 'live' || row.ingress_check_at === null, () => show(row))
         const recorders = world.recorders.filter(({ roomName, status }) => roomName === row.room_name && status === 'running').length
         holds('no recording outlives its session', row.state === 'live' || recorders === 0, () => show(row))
         holds('whatever an egress told and nobody heard is known', row.state === 'live' ? row.recording !== 'pending' : row.recording !== 'pending' && row.recording !== 'recording', () => `${show(row)}: ${row.recording}`)
@@ -282,6 +306,10 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         const row = rows().find((row) => row.room_name === name)
         holds('no room without its live row', row?.state === 'live', () => row ? show(row) : name)
         const agents = world.agents(room).length
+        const isAttended = world.users(room).length > 0 || world.streams(room).length === 0
+        const mayStillCome = !sql.staysOf(row!.id).some(({ kind }) => kind === 'STANDARD') && now() < row!.created_at.getTime() + 330_000
+        holds('a stream keeps no session alive', isAttended || mayStillCome, () => show(row!))
+        holds('no stream stays without its ingress', world.streams(room).length === 0 || row!.ingress === 'ready', () => show(row!))
         holds('two agents never stay', agents <= 1, () => `${show(row!)}: ${agents}`)
         holds('no user is left without an agent', world.users(room).length === 0 || agents === 1 || row!.agent_state === 'failed', () => `${show(row!)}: agent ${row!.agent_state}`)
       }

@@ -36,6 +36,9 @@ const actor: fc.Arbitrary<Actor> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('recordings are seen to' as const), replica, trouble }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('its recording is deleted' as const), which, replica, trouble }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('its egress fails' as const), which }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('an ingress is made' as const, 'an ingress is made' as const, 'its ingress is deleted' as const), which, replica, trouble }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('ingresses are seen to' as const), replica, trouble }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('a stream comes' as const, 'the stream goes' as const), which }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('egress comes' as const, 'egress goes' as const, 'egress hangs' as const) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('end' as const, 'end by an admin' as const), which, replica, trouble }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('status' as const, 'rejoin' as const), which, replica, trouble }) },
@@ -59,6 +62,11 @@ const aReport: fc.Arbitrary<Actor> = fc.record({ do: fc.constant('an agent repor
 const aCount = fc.record({ do: fc.constant('usage is counted' as const), replica, trouble })
 const aRecorder = fc.record({ do: fc.constant('recordings are seen to' as const), replica, trouble })
 const noRecording = fc.record({ do: fc.constant('its recording is deleted' as const), which: fc.constant(0), replica, trouble })
+const anIngress = fc.record({ do: fc.constant('an ingress is made' as const), which: fc.constant(0), replica, trouble })
+const noIngress = fc.record({ do: fc.constant('its ingress is deleted' as const), which: fc.constant(0), replica, trouble })
+const aLookIn = fc.record({ do: fc.constant('ingresses are seen to' as const), replica, trouble })
+const aStream = fc.constant<Actor>({ do: 'a stream comes', which: 0 })
+const left = fc.constant<Actor>({ do: 'leave', which: 0 })
 const egressFails = fc.constant<Actor>({ do: 'its egress fails', which: 0 })
 const egressHangs = fc.constant<Actor>({ do: 'egress hangs' })
 const aWait = (...ms: number[]) => fc.record({ do: fc.constant('wait' as const), ms: fc.constantFrom(...ms) })
@@ -107,6 +115,11 @@ const meetings = {
     meeting([aStart(undefined, healthy, voice)], [aRecorder, aRecorder, anEnd, aWait(2500, 31_000), aRecorder]),
     meeting([aStart(undefined, healthy, voice)], [aRecorder, aWait(31_000), aRecorder, egressFails, aRecorder, noRecording]),
     meeting([aStart(undefined, healthy, voice), egressHangs, aRecorder], [anEnd, noRecording, aRecorder, aWait(16_000), aRecorder])),
+  'a stream that comes in': fc.oneof(
+    meeting([aStart(undefined, healthy, voice)], [anIngress, anIngress, noIngress, aLookIn, aWait(2500, 16_000, 31_000), aLookIn]),
+    meeting([aStart(undefined, healthy, voice), anIngress], [aStream, anEnd, aLookIn, aWait(2500, 16_000), aLookIn]),
+    meeting([aStart(undefined, healthy, voice), anIngress], [aStream, noIngress, anIngress, aLookIn, anEnd]),
+    meeting([aStart(undefined, healthy, voice), joined, anIngress], [aStream, left, aPass, aWait(61_000), aPass])),
   'two ends of one session': meeting([aStart()], [anEnd, dies.map((trouble): Actor => ({ do: 'end by an admin', which: 0, replica: 0, trouble })), aWait(11_000), aPass])
 }
 
@@ -311,6 +324,38 @@ export const faults: Record<string, Fault> = {
     at: 'a recording while all is over',
     put: ({ sql }) => {
       sql.left.set = () => sql.left
+    }
+  },
+  'an ingress is asked for before it is written down': {
+    at: 'a stream that comes in',
+    put: ({ sql }) => {
+      const { write } = sql
+      // As if only the answer were.
+      sql.write = (id, version, change) => write(id, version, change.session?.ingress === 'making'
+        ? { ...change, session: { ...change.session, ingress_doubt_until: null, ingress_check_at: null } }
+        : change)
+    }
+  },
+  'an end does not look for its ingress': {
+    at: 'a stream that comes in',
+    put: ({ sql }) => {
+      sql.dueIngresses = () => []
+    }
+  },
+  'an ingress that LiveKit may still make is forgotten': {
+    at: 'a stream that comes in',
+    put: ({ sql }) => {
+      const { write } = sql
+      sql.write = (id, version, change) => write(id, version, change.session?.ingress === null
+        ? { ...change, session: { ...change.session, ingress_check_at: null } }
+        : change)
+    }
+  },
+  'a stream counts as a user': {
+    at: 'a stream that comes in',
+    put: ({ world }) => {
+      const { listParticipants } = world.livekit
+      world.livekit.listParticipants = async (...args) => (await listParticipants(...args)).map((one) => one.kind === 'INGRESS' ? { ...one, kind: 'STANDARD' } : one)
     }
   },
   'what an agent says of the end is forgotten when the end is known already': {

@@ -5,6 +5,7 @@ import { createAudit } from '../../src/sessions/audit.ts'
 import type { Call } from '../../src/sessions/caller.ts'
 import type { Clock } from '../../src/sessions/clock.ts'
 import { createHistory } from '../../src/sessions/history.ts'
+import { createIngress } from '../../src/sessions/ingress.ts'
 import { createLifecycle } from '../../src/sessions/lifecycle.ts'
 import type { Log } from '../../src/sessions/log.ts'
 import { jobMetadata, type Mode } from '../../src/sessions/modes.ts'
@@ -19,7 +20,7 @@ import { createTranscripts } from '../../src/sessions/transcripts.ts'
 import { createUsage } from '../../src/sessions/usage.ts'
 import type { ModeName } from '../../src/sessions/vocabulary.ts'
 import { createInvariants, usedUntil, type Start } from './invariants.ts'
-import { anEndpoint, createMemoryOutbox, createMemoryRecordings, createMemoryStore, createMemoryTranscripts, createMemoryUsage, createStatements, type Statements, type Travel } from './store.ts'
+import { anEndpoint, createMemoryIngresses, createMemoryOutbox, createMemoryRecordings, createMemoryStore, createMemoryTranscripts, createMemoryUsage, createStatements, type Statements, type Travel } from './store.ts'
 import { createWorld, type World } from './world.ts'
 
 export type Trouble =
@@ -38,10 +39,12 @@ export type Actor =
   | { do: 'start', user: string, mode: ModeName, key?: string } & On & Troubled
   | { do: 'end' | 'end by an admin' | 'status' | 'rejoin', which: number } & On & Troubled
   | { do: 'active', user: string } & On & Troubled
-  | { do: 'pass' | 'deliver' | 'transcripts are settled' | 'usage is counted' | 'recordings are seen to' } & On & Troubled
+  | { do: 'pass' | 'deliver' | 'transcripts are settled' | 'usage is counted' | 'recordings are seen to' | 'ingresses are seen to' } & On & Troubled
   | { do: 'an agent writes', which: number, writer: 0 | 1, done: boolean } & On & Troubled
   | { do: 'an agent reports', which: number, writer: 0 | 1, seq: number } & On & Troubled
   | { do: 'its recording is deleted', which: number } & On & Troubled
+  | { do: 'an ingress is made' | 'its ingress is deleted', which: number } & On & Troubled
+  | { do: 'a stream comes' | 'the stream goes', which: number }
   | { do: 'its egress fails', which: number }
   | { do: 'egress comes' | 'egress goes' | 'egress hangs' }
   | { do: 'its transcript is deleted', which: number } & On & Troubled
@@ -68,7 +71,7 @@ export interface Scenario {
   jobSteps: number
 }
 
-export const LIMITS = { sessionsPerUser: 2, maxDispatches: 3, joinTimeout: 15, interval: 15 }
+export const LIMITS = { sessionsPerUser: 2, maxDispatches: 3, joinTimeout: 15, interval: 15, departureTimeout: 60 }
 const SQL_LIMIT = 2000
 const CALL_LIMIT = 3000
 /** A webhook wakes the reconciler; this often in one schedule, so that it has an end. */
@@ -223,10 +226,12 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       remove: (file: string) => toReceiver('a file is deleted', () => { world.objects.delete(file) })
     }
     const recordings = createRecordings({ store: createMemoryRecordings(sql, toDatabase), sessions: store, egress, files, audit, clock, log: silent })
-    const limits = { sessionsPerUser: LIMITS.sessionsPerUser, startsPerMinute: 0, departureTimeout: 60, reconcileInterval: LIMITS.interval }
+    const streams = Object.fromEntries(Object.entries(world.ingress).map(([name, call]) => [name, (arg: never, deadline?: number) => toLiveKit(name, () => (call as (arg: never) => Promise<unknown>)(arg), deadline)])) as unknown as typeof world.ingress
+    const limits = { sessionsPerUser: LIMITS.sessionsPerUser, startsPerMinute: 0, departureTimeout: LIMITS.departureTimeout, reconcileInterval: LIMITS.interval }
     return {
       lifecycle,
       recordings,
+      ingress: createIngress({ store: createMemoryIngresses(sql, toDatabase), sessions: store, livekit: streams, isOn: true, modes, audit, clock, log: silent }),
       transcripts: createTranscripts({ store: createMemoryTranscripts(sql, toDatabase), keys, audit, clock, log: silent }),
       sessions: createSessions({ store, livekit, lifecycle, audit, agentArrival: createAgentArrival({ livekit, clock }), modes, clock, limits, transcripts: true, recordingFile: (id) => `${id}.ogg`, livekitUrl: 'ws://livekit' }),
       usage,
@@ -307,6 +312,22 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       case 'recordings are seen to':
         if (alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).recordings.settle())
         return
+      case 'ingresses are seen to':
+        if (alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).ingress.settle())
+        return
+      case 'an ingress is made': {
+        const row = rowOf(actor.which)
+        if (!row || !alive[actor.replica]!.up) return
+        return settle(rulesOf(actor.replica, who, actor.trouble).ingress.create(callOf(row.user_id), row.mode, row.room_name, 'rtmp').then(({ stream_key: key }) => invariants.ingressMade(row.id, key)))
+      }
+      case 'its ingress is deleted': {
+        const row = rowOf(actor.which)
+        if (!row || !alive[actor.replica]!.up) return
+        const known = invariants.keysOf(row.id)
+        return settle(rulesOf(actor.replica, who, actor.trouble).ingress.remove(callOf(row.user_id), row.mode, row.room_name).then(() => invariants.ingressDeleted(known)))
+      }
+      case 'a stream comes': return world.push(rowOf(actor.which)?.room_name ?? '')
+      case 'the stream goes': return world.stopStream(rowOf(actor.which)?.room_name ?? '')
       case 'its recording is deleted': {
         const row = rowOf(actor.which)
         if (row && alive[actor.replica]!.up) return settle(rulesOf(actor.replica, who, actor.trouble).recordings.remove(callOf(row.user_id), row.id, row.id).then(() => invariants.recordingDeleted(row.id)))
@@ -383,6 +404,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     world.tick()
     await rulesOf(n % 2 as 0 | 1, 'quiet').reconcile()
     await rulesOf(n % 2 as 0 | 1, 'quiet').recordings.settle()
+    await rulesOf(n % 2 as 0 | 1, 'quiet').ingress.settle()
     for (const event of world.mail.splice(0)) {
       if (!event.egress) await rulesOf(0, 'quiet').lifecycle.apply(event).then(() => invariants.heard(event)) // what an egress would tell is lost
     }
@@ -395,6 +417,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
   await rulesOf(0, 'quiet').reconcile()
   await rulesOf(0, 'quiet').transcripts.sweep()
   await rulesOf(0, 'quiet').recordings.settle()
+  await rulesOf(0, 'quiet').ingress.settle()
   await rulesOf(0, 'quiet').transcripts.settle()
   await rulesOf(0, 'quiet').usage.settle()
   await rulesOf(0, 'quiet').deliver()

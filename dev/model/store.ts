@@ -2,6 +2,7 @@
 // test/plugins/store-contract.test.ts puts the same statements to both.
 import type { Delivery, Endpoint, OutboxStore, Outcome } from '../../src/sessions/outbox.ts'
 import type { Change, EndKey, Session, SessionEvent, SessionStore, Stay } from '../../src/sessions/store.ts'
+import type { IngressStore } from '../../src/sessions/ingress.ts'
 import type { LeftFile, RecordingStore } from '../../src/sessions/recordings.ts'
 import type { SealedLine, TranscriptStore } from '../../src/sessions/transcripts.ts'
 import type { Counters, Day, UsageReport, UsageStore } from '../../src/sessions/usage.ts'
@@ -161,6 +162,12 @@ export function createStatements () {
         recording_asks: 0,
         recording_started_at: null,
         recording_ended_at: null,
+        ingress: null,
+        ingress_input: null,
+        ingress_id: null,
+        ingress_asks: 0,
+        ingress_doubt_until: null,
+        ingress_check_at: null,
         watch_until: null,
         check_no: 0,
         version: 0
@@ -218,7 +225,7 @@ export function createStatements () {
       if (!row) return undefined
       const mayBegin = row.state === 'starting' || row.state === 'live' || (row.state === 'ending' && (row.lease < end.now.getTime() || row.check_no === end.holding))
       if (!mayBegin) return undefined
-      return set(row, { state: 'ending', end_reason: row.end_reason ?? end.reason, ended_by: row.ended_by ?? end.by, lease: end.lease_until.getTime(), next_check_at: end.lease_until, check_no: row.check_no + 1 })
+      return set(row, { state: 'ending', end_reason: row.end_reason ?? end.reason, ended_by: row.ended_by ?? end.by, lease: end.lease_until.getTime(), next_check_at: end.lease_until, check_no: row.check_no + 1, ...(row.ingress === 'ready' && { ingress_check_at: end.now }) })
     },
 
     finishEnd (id: string, checkNo: number, end: { now: Date, watch_until: Date, next_check_at: Date | null, late: Date | null }) {
@@ -320,6 +327,11 @@ export function createStatements () {
     dueRecordings (now: Date, leaseUntil: Date, limit: number) {
       const due = [...rows.values()].filter((row) => time(row.recording_check_at) <= now.getTime()).sort((a, b) => time(a.recording_check_at) - time(b.recording_check_at))
       return due.slice(0, limit).map((row) => set(row, { recording_check_at: leaseUntil }))
+    },
+
+    dueIngresses (now: Date, leaseUntil: Date, limit: number) {
+      const due = [...rows.values()].filter((row) => time(row.ingress_check_at) <= now.getTime()).sort((a, b) => time(a.ingress_check_at) - time(b.ingress_check_at))
+      return due.slice(0, limit).map((row) => set(row, { ingress_check_at: leaseUntil }))
     },
 
     dueLeft: (now: Date, leaseUntil: Date, limit: number) => [...left.values()].filter((file) => file.check_at <= now.getTime()).slice(0, limit)
@@ -478,6 +490,11 @@ export function createMemoryRecordings (sql: Statements, travel: Travel = direct
     putOff: (file, until) => travel('put a file off', () => { const one = sql.left.get(file); if (one) one.check_at = until.getTime() }),
     forget: (file) => travel('forget a file', () => { sql.left.delete(file) })
   }
+}
+
+/** Ingresses over the same statements. */
+export function createMemoryIngresses (sql: Statements, travel: Travel = direct): IngressStore {
+  return { due: (now, leaseUntil, limit) => travel('due ingresses', () => sql.dueIngresses(now, leaseUntil, limit)) }
 }
 
 /** The one endpoint of a model: it is told of everything. */

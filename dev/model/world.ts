@@ -1,5 +1,6 @@
 // LiveKit in memory, for models of a session's life: rooms, participants, agents and webhooks on the model's clock.
 import type { Clock } from '../../src/sessions/clock.ts'
+import type { Ingress } from '../../src/sessions/ingress.ts'
 import type { Egress } from '../../src/sessions/recordings.ts'
 import type { EgressReport, LiveKitEvent, Participant, Rooms } from '../../src/sessions/rooms.ts'
 import type { Travel } from './store.ts'
@@ -35,6 +36,8 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
   /** Each egress there was, and the objects that they have written. */
   const recorders: EgressReport[] = []
   const objects = new Set<string>()
+  /** Each ingress there is, and what it lets in. */
+  const ingresses: Array<{ id: string, name: string, roomName: string, identity: string }> = []
   let isRecording = true
   let endsWithRoom = true
   let worker = true
@@ -60,8 +63,8 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
     onMail(event)
   }
 
-  function enter (name: string, room: Room, identity: string, kind: string) {
-    const participant: Participant = { sid: `PA_${++count}`, identity, kind, state: 'ACTIVE', joinedAt: new Date(clock.now()), attributes: {} }
+  function enter (name: string, room: Room, identity: string, kind: string, attributes = {}) {
+    const participant: Participant = { sid: `PA_${++count}`, identity, kind, state: 'ACTIVE', joinedAt: new Date(clock.now()), attributes }
     const before = room.participants.get(identity)
     if (before) go(name, room, before, false)
     room.participants.set(identity, participant)
@@ -85,6 +88,7 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
   const of = (kind: string) => (room: Room) => [...room.participants.values()].filter((participant) => participant.kind === kind)
   const users = of('STANDARD')
   const agents = of('AGENT')
+  const streams = of('INGRESS')
 
   const isListed = (room: Room) => clock.now() >= room.hiddenUntil
   const listed = (name: string) => { const room = rooms.get(name); return room && isListed(room) ? room : undefined }
@@ -151,10 +155,39 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
     stop: (id) => travel('StopEgress', () => { for (const report of recorders) if (report.id === id) finish(report, 'complete') })
   }
 
+  const ingress: Ingress = {
+    create: ({ name, roomName, identity }, deadline) => travel('CreateIngress', () => {
+      const id = `IN_${++count}`
+      ingresses.push({ id, name, roomName, identity })
+      return { id, url: 'rtmp://ingress', streamKey: id }
+    }, deadline),
+    list: (roomName, deadline) => travel('ListIngress', () => ingresses.filter((one) => one.roomName === roomName).map(({ id, name }) => ({ id, name })), deadline),
+    remove: (id, deadline) => travel('DeleteIngress', () => {
+      const index = ingresses.findIndex((one) => one.id === id)
+      if (index < 0) return
+      for (const { roomName } of ingresses.splice(index, 1)) stopStream(roomName)
+    }, deadline)
+  }
+
+  function stopStream (name: string) {
+    const room = rooms.get(name)
+    const stream = room && streams(room)[0]
+    if (stream) go(name, room, stream, false)
+  }
+
   return {
     rooms,
     mail,
     egress,
+    ingress,
+    ingresses,
+    streams,
+    stopStream,
+    /** Somebody pushes with the key: the stream comes into the room that is there, as a join does. */
+    push (name: string) {
+      const one = ingresses.find(({ roomName }) => roomName === name)
+      if (one) this.join(name, one.identity, 'INGRESS', { 'ingress.ingressID': one.id })
+    },
     recorders,
     objects,
     /** Whether an egress is there to take what is asked for, and whether those at work end when their room does. */
@@ -173,7 +206,7 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
     /** Whether a worker was there all the time. */
     hasWorked: () => workedAlways,
     /** A user comes in with the room's token, if the room is there (auto_create is off). A room that is deleted meanwhile comes back. */
-    join (name: string, identity: string) {
+    join (name: string, identity: string, kind = 'STANDARD', attributes = {}) {
       const room = rooms.get(name)
       if (!room) return
       const begun = clock.now()
@@ -184,7 +217,7 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
           rooms.set(name, there)
           tell('room_started', name, there)
         }
-        if (there) enter(name, there, identity, 'STANDARD')
+        if (there) enter(name, there, identity, kind, attributes)
       })
     },
     leave (name: string) {
@@ -213,7 +246,7 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
     /** What LiveKit does by itself when time has passed. */
     tick () {
       for (const [name, room] of [...rooms]) {
-        if (users(room).length > 0) continue
+        if (users(room).length > 0 || streams(room).length > 0) continue
         const since = room.leftAt === undefined ? room.createdAt + room.emptyTimeout * 1000 : room.leftAt + room.departureTimeout * 1000
         if (clock.now() >= since) close(name, room)
       }

@@ -4,6 +4,7 @@ import { Gauge } from 'prom-client'
 import { createCategoryStore } from './category-store.ts'
 import { createEventStore } from './event-store.ts'
 import { startEmbeddedPostgres } from './embedded/server.ts'
+import { createIngressStore } from './ingress-store.ts'
 import { migrate } from './migrate.ts'
 import { createPrivacyStore } from './privacy-store.ts'
 import { openDatabase } from './query.ts'
@@ -18,6 +19,7 @@ declare module 'fastify' {
     sessionStore: ReturnType<typeof createSessionStore>
     categoryStore: ReturnType<typeof createCategoryStore>
     privacyStore: ReturnType<typeof createPrivacyStore>
+    ingressStore: ReturnType<typeof createIngressStore>
     recordingStore: ReturnType<typeof createRecordingStore>
     transcriptStore: ReturnType<typeof createTranscriptStore>
     usageStore: ReturnType<typeof createUsageStore>
@@ -47,6 +49,7 @@ export default fp(async (app) => {
   app.decorate('sessionStore', createSessionStore(database))
   app.decorate('categoryStore', createCategoryStore(database))
   app.decorate('privacyStore', createPrivacyStore(database))
+  app.decorate('ingressStore', createIngressStore(database))
   app.decorate('recordingStore', createRecordingStore(database))
   app.decorate('transcriptStore', createTranscriptStore(database))
   app.decorate('usageStore', createUsageStore(database))

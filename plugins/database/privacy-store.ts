@@ -52,7 +52,7 @@ export function createPrivacyStore ({ query }: Database): PrivacyStore {
 
     begun: () => query('select user_id, before from erasures order by before', []),
 
-    // Rooms that could come back are looked at, and messages that are on their way are delivered or given up, before their session goes.
+    // Rooms that could come back are looked at, ingresses are removed, and messages that are on their way are delivered or given up, before their session goes.
     // What was said goes at once, and nothing more is taken (two statements, as transcript-store.ts says).
     async eraseSome (userId, before, limit) {
       await query('update sessions set transcript = \'deleted\' where user_id = $1 and created_at <= $2 and transcript in (\'writing\', \'ready\')', [userId, before])
@@ -68,7 +68,7 @@ export function createPrivacyStore ({ query }: Database): PrivacyStore {
         with ${permission},
         gone as (
           delete from sessions s using (
-            select id, xmin as version from sessions s where user_id = $1 and created_at <= $2 and ended_at is not null and next_check_at is null
+            select id, xmin as version from sessions s where user_id = $1 and created_at <= $2 and ended_at is not null and next_check_at is null and ingress_check_at is null
                and not exists (select 1 from webhook_deliveries where user_id = $1 and session_id = s.id and ${onItsWay}) limit $3) due
            where s.id = due.id and s.xmin = due.version
           returning s.id),

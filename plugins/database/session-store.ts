@@ -19,7 +19,7 @@ const lines = 'select id, id::text as message, at, type from noted'
 export const addMessages = (session: string, told = lines) => `
   sent as (
     insert into webhook_deliveries (endpoint_id, message_id, session_id, user_id, type, at, session, give_up_at)
-    select e.id, 'evt_' || l.message, s.id, s.user_id, l.type, l.at, to_jsonb(s) - '{idempotency_key,request_id,ended_by,traceparent,recording_file,recording_egress}'::text[], l.at + interval '1 day'
+    select e.id, 'evt_' || l.message, s.id, s.user_id, l.type, l.at, to_jsonb(s) - '{idempotency_key,request_id,ended_by,traceparent,recording_file,recording_egress,ingress_id}'::text[], l.at + interval '1 day'
       from webhook_endpoints e join (${told}) l on l.type = any(e.events) cross join ${session} s
      where e.enabled and s.room_sid is not null and (s.state <> 'ended' or l.type in ('session.ended', 'transcript.ready', 'recording.ready'))
      order by l.id, l.message)`
@@ -153,7 +153,7 @@ export function createSessionStore ({ query }: Database): SessionStore {
     beginEnd (key, end, deadline) {
       const [where, values] = 'id' in key ? ['id = $6', [key.id]] : ['room_name = $6 and mode = $7 and user_id = $8', [key.room_name, key.mode, key.user_id]]
       return one(`
-        update sessions set state = 'ending', end_reason = coalesce(end_reason, $1), ended_by = coalesce(ended_by, $2), lease_until = $4, next_check_at = $4, check_no = check_no + 1
+        update sessions set state = 'ending', end_reason = coalesce(end_reason, $1), ended_by = coalesce(ended_by, $2), lease_until = $4, next_check_at = $4, check_no = check_no + 1, ingress_check_at = case when ingress = 'ready' then $3 else ingress_check_at end
          where ${where} and (state in ('starting', 'live') or (state = 'ending' and (lease_until < $3 or check_no = $5)))
         returning *`, [end.reason, end.by, end.now, end.lease_until, end.holding ?? null, ...values], deadline)
     },

@@ -13,11 +13,11 @@ const MethodNotAllowed = createError('METHOD_NOT_ALLOWED', details[405]!, 405)
 
 /**
  * What a client may be told of anything that was thrown. Only errors of ours (the rules', or made with createError and no FST_ code) speak in
- * their own words, and only below 500: Fastify's and the validator's texts repeat what the client sent, those of others may hold anything.
+ * their own words, and only below 500 or where they say that they may: Fastify's and the validator's texts repeat what the client sent, those of others may hold anything.
  */
 export function toFailure (thrown: unknown): Failure {
   try {
-    const { statusCode, code, message, members, headers, context, delay, validation, validationContext } = Object(thrown) as Record<string, unknown>
+    const { statusCode, code, message, members, headers, context, delay, told, validation, validationContext } = Object(thrown) as Record<string, unknown>
     const status = Number.isInteger(statusCode) && (statusCode as number) >= 400 && (statusCode as number) <= 599 ? statusCode as number : 500
     const failure = plainFailure(status)
     if (status === 400 && code === 'FST_ERR_VALIDATION' && Array.isArray(validation)) {
@@ -26,7 +26,7 @@ export function toFailure (thrown: unknown): Failure {
     }
     const isOurs = thrown instanceof SessionError || (thrown instanceof FastifyError && !thrown.code.startsWith('FST_'))
     if (!isOurs) return failure
-    const own = status < 500 ? { code: code as string, detail: message as string } : {}
+    const own = status < 500 || told === true ? { code: code as string, detail: message as string } : {}
     return { ...failure, ...own, ...{ members, headers, context, delay } as Partial<Failure> }
   } catch {
     return plainFailure(500)

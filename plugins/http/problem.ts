@@ -22,7 +22,7 @@ export const Problem = Type.Object({
 /** What a client and the log are told of a failure. */
 export interface Failure extends Details {
   status: number
-  /** SCREAMING_CODE; 5xx have only the one of their status. */
+  /** SCREAMING_CODE; 5xx have only the one of their status, save those that are `told`. */
   code: string
   detail: string
 }

@@ -1,39 +1,22 @@
-// LiveKit Egress as the service uses it. Its calls have connections of their own and no circuit breaker: an egress that is away or slow is no reason to leave LiveKit alone.
+// LiveKit Egress as the service uses it: asked to record, listed and stopped.
 import { EgressStatus, EncodedFileOutput, EncodedFileType, S3Upload, type EgressInfo } from '@livekit/protocol'
 import { EgressClient } from 'livekit-server-sdk'
 import type { Egress } from '../../src/sessions/recordings.ts'
 import type { EgressReport } from '../../src/sessions/rooms.ts'
-import { toLiveKitError } from './errors.ts'
-import { createTokens } from './tokens.ts'
-import { createTransport, through, type Rpc } from './transport.ts'
+import { createAside, type AsideOptions } from './aside.ts'
 
 /** LiveKit looks for an egress that takes it for 10 s, three times over; who takes it answers when its process runs, ms. */
 const START_LIMIT = 10_000
 const CALL_LIMIT = 3000
-const CONNECTIONS = 8
 
-export interface EgressOptions {
-  urls: string[]
-  apiKey: string
-  apiSecret: string
+export interface EgressOptions extends AsideOptions {
   /** Where recordings are put: the credentials travel with each request. */
   storage: { bucket: string, endpoint: string, region: string, accessKey: string, secret: string }
 }
 
 /** @throws LiveKitFailed */
-export function createEgress ({ urls, apiKey, apiSecret, storage }: EgressOptions): Egress & { close: () => Promise<void> } {
-  const client = new EgressClient(urls[0]!, apiKey, apiSecret, { requestTimeout: START_LIMIT / 1000 })
-  client.authHeader = createTokens(apiKey, apiSecret).authHeader
-  // On Cloud the SDK's own transport stays: it fails over between regions.
-  const transport = new URL(urls[0]!).hostname.endsWith('.livekit.cloud') ? undefined : createTransport(urls, CONNECTIONS)
-
-  async function call<Answer> (method: string, limit: number, send: (client: EgressClient) => Promise<Answer>): Promise<Answer> {
-    try {
-      return await send(transport ? through(client, transport.within(limit) as Rpc) : client)
-    } catch (error) {
-      throw toLiveKitError(error, method)
-    }
-  }
+export function createEgress ({ storage, ...options }: EgressOptions): Egress & { close: () => Promise<void> } {
+  const { call, close } = createAside(new EgressClient(options.urls[0]!, options.apiKey, options.apiSecret, { requestTimeout: START_LIMIT / 1000 }), options)
 
   return {
     async start ({ roomName, file, audioOnly }) {
@@ -58,7 +41,7 @@ export function createEgress ({ urls, apiKey, apiSecret, storage }: EgressOption
       }
     },
 
-    close: async () => { await transport?.close() }
+    close
   }
 }
 

@@ -1,14 +1,16 @@
 // The LiveKit client of the process: opened once, closed with the app.
 import fp from 'fastify-plugin'
 import type { Rooms } from '../../src/sessions/rooms.ts'
+import type { Ingress } from '../../src/sessions/ingress.ts'
 import type { Egress } from '../../src/sessions/recordings.ts'
 import { createLiveKit } from './client.ts'
 import { createEgress } from './egress.ts'
+import { createIngressCalls } from './ingress.ts'
 import { createWebhookReader } from './webhooks.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    livekit: Rooms & { egress: Egress, readWebhook: ReturnType<typeof createWebhookReader> }
+    livekit: Rooms & { egress: Egress, ingress: Ingress, readWebhook: ReturnType<typeof createWebhookReader> }
   }
 }
 
@@ -24,6 +26,7 @@ export default fp(async (app) => {
   })
   const { S3_BUCKET: bucket = '', S3_ENDPOINT: endpoint = '', S3_REGION: region, S3_ACCESS_KEY: accessKey = '', S3_SECRET_KEY: secret = '' } = app.config
   const egress = createEgress({ urls, apiKey: LIVEKIT_API_KEY, apiSecret: LIVEKIT_API_SECRET, storage: { bucket, endpoint, region, accessKey, secret } })
-  app.addHook('onClose', () => Promise.all([livekit.close(), egress.close()]))
-  app.decorate('livekit', { ...livekit, egress, readWebhook: createWebhookReader(LIVEKIT_API_KEY, LIVEKIT_API_SECRET) })
+  const ingress = createIngressCalls({ urls, apiKey: LIVEKIT_API_KEY, apiSecret: LIVEKIT_API_SECRET })
+  app.addHook('onClose', () => Promise.all([livekit.close(), egress.close(), ingress.close()]))
+  app.decorate('livekit', { ...livekit, egress, ingress, readWebhook: createWebhookReader(LIVEKIT_API_KEY, LIVEKIT_API_SECRET) })
 }, { name: 'livekit', decorators: { fastify: ['config', 'metrics'] } })

@@ -41,7 +41,7 @@ export function createTokens (apiKey: string, apiSecret: string) {
     /** The `authHeader` of an SDK client: a token that allows what `grant` says. Calls that name no room share one; RoomAdmin calls need one per room. */
     async authHeader (grant: VideoGrant): Promise<Record<string, string>> {
       if (grant.room !== undefined) return authorize(grant)
-      if (!shared || Date.now() - shared.at > RENEW_AFTER) shared = { header: authorize({ roomCreate: true, roomList: true, roomRecord: true }), at: Date.now() }
+      if (!shared || Date.now() - shared.at > RENEW_AFTER) shared = { header: authorize({ roomCreate: true, roomList: true, roomRecord: true, ingressAdmin: true }), at: Date.now() }
       return shared.header
     },
 

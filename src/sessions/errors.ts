@@ -7,6 +7,8 @@ export interface Details {
   context?: Record<string, unknown>
   /** How long the answer waits, ms. */
   delay?: number
+  /** Its text tells nothing internal: a 5xx is answered with it, too. */
+  told?: boolean
 }
 
 export class SessionError extends Error {
@@ -86,6 +88,15 @@ export const TranscriptsOff = sessionError('TRANSCRIPTS_OFF', 'Transcripts are n
 export const RecordingsOff = sessionError('RECORDINGS_OFF', 'Sessions are not recorded here. Start without a recording.', 422)
 /** None was asked for. */
 export const RecordingNotFound = sessionError('RECORDING_NOT_FOUND', 'This session has no recording', 404)
+
+/** An ingress was asked for where no streams are taken in (INGRESS). */
+export const IngressOff = sessionError('INGRESS_OFF', 'Streams are not taken in here.', 422)
+/** One at a time. */
+export const IngressExists = sessionError('INGRESS_EXISTS', 'This session has an ingress. Delete it to make another.', 409)
+/** It was deleted by another request while it was being made. */
+export const IngressDeleted = sessionError('INGRESS_DELETED', 'The ingress was deleted while it was being made.', 409)
+/** LiveKit did not make or remove it: it is away, has no Redis, or no address for streams; the cause says which. */
+export const IngressUnavailable = sessionError('INGRESS_UNAVAILABLE', 'Streams cannot be taken in right now. Try again later.', 503)
 
 /** None was asked for, or it was deleted. */
 export const TranscriptNotFound = sessionError('TRANSCRIPT_NOT_FOUND', 'This session has no transcript', 404)

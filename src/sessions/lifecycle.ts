@@ -3,7 +3,7 @@ import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { roomLimits } from './modes.ts'
-import { observe, whyGone, type Report } from './presence.ts'
+import { merged, observe, whyGone, type Report } from './presence.ts'
 import type { LiveKitEvent, Rooms } from './rooms.ts'
 import type { EndKey, Session, SessionStore, Stay } from './store.ts'
 import { noTracing, type Tracing } from './tracing.ts'
@@ -142,8 +142,7 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
     if (session.state !== 'live') return undefined
     const isAgent = participant!.kind === 'AGENT'
     if (type === 'participant_left') return isAgent && !participant!.wentWithRoom ? now() : undefined
-    const stays = [...known.filter((stay) => changed.every(({ sid }) => sid !== stay.sid)), ...changed]
-    const agents = stays.filter((stay) => stay.kind === 'AGENT' && !stay.left_at).length
+    const agents = merged(known, changed).filter((stay) => stay.kind === 'AGENT' && !stay.left_at).length
     if (agents > 1) return now()
     return agents === 0 && !isAgent && session.agent_state !== 'none' ? soonest(session) : undefined
   }
@@ -174,7 +173,7 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
     const at = now()
     const finished = livekitId ? at : null
     return {
-      session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, finished_at: finished, watch_until: watchUntil(session, at), next_check_at: lookAfterEnd({ ended_at: at, finished_at: finished, revived_at: null }, at) ?? null },
+      session: { state: 'ended' as const, end_reason: reason, ended_by: by, ended_at: at, finished_at: finished, watch_until: watchUntil(session, at), next_check_at: lookAfterEnd({ ended_at: at, finished_at: finished, revived_at: null }, at) ?? null, ...(session.ingress === 'ready' && { ingress_check_at: at }) },
       events: [{ at, type: 'session.ended' as const, actor: by, data: { reason }, livekit_id: livekitId }]
     }
   }

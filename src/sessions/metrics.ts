@@ -17,6 +17,9 @@ export interface PassResult {
 /** What a start came to: a new session, the same one again, refused for a reason of the caller's, failed for one of ours. */
 export type StartOutcome = 'started' | 'replayed' | 'refused' | 'failed'
 
+/** What became of an ingress. */
+export type IngressOutcome = 'made' | 'failed' | 'removed'
+
 export interface SessionMetrics {
   /** A start is about to be answered. */
   answered: (mode: ModeName, outcome: StartOutcome) => void
@@ -29,9 +32,11 @@ export interface SessionMetrics {
   dispatched: (session: Session, done: boolean) => void
   /** A recording has come to another state. */
   recorded: (session: Session) => void
+  /** An ingress was made or removed, or could not be made. */
+  ingress: (session: Session, outcome: IngressOutcome) => void
   /** No agent came, however often one was sent for. */
   gaveUp: (session: Session, at: Date) => void
 }
 
 /** For tests and rules that nobody watches. */
-export const noMetrics: SessionMetrics = { answered () {}, started () {}, ended () {}, reported () {}, pass () {}, dispatched () {}, recorded () {}, gaveUp () {} }
+export const noMetrics: SessionMetrics = { answered () {}, started () {}, ended () {}, reported () {}, pass () {}, dispatched () {}, recorded () {}, ingress () {}, gaveUp () {} }

@@ -1,4 +1,5 @@
 // Who is in a room, and what a report about it (a webhook, a look) changes in the record of the session: pure functions.
+import { ingressOf } from './record.ts'
 import type { Participant } from './rooms.ts'
 import type { Change, Session, SessionEvent, Stay } from './store.ts'
 
@@ -7,9 +8,14 @@ const services = new Set(['EGRESS', 'INGRESS'])
 // The avatar publishes on behalf of its agent: it is not counted beside it.
 const isAvatar = ({ attributes }: Pick<Participant, 'attributes'>) => attributes['lk.publish_on_behalf'] !== undefined
 const isHelper = (participant: Pick<Participant, 'kind' | 'attributes'>) => services.has(participant.kind) || isAvatar(participant)
+/** Who a stream is in the room: never the user's own identity, or the one would throw the other out. */
+export const streamIdentity = ({ id }: Pick<Session, 'id'>) => `ingress-${id}`
+/** The ingress that a stream comes by, if LiveKit Ingress says. */
+export const ingressIdOf = ({ attributes }: Pick<Participant, 'attributes'>) => attributes['ingress.ingressID']
+export const isStream = ({ kind }: { kind: string }) => kind === 'INGRESS'
 const isAgent = ({ kind }: { kind: string }) => kind === 'AGENT'
 /** A person, whatever they came by: a client of LiveKit, or a telephone. plugins/database/usage-store.ts counts the same. */
-const isUser = ({ kind }: { kind: string }) => kind === 'STANDARD' || kind === 'SIP'
+export const isUser = ({ kind }: { kind: string }) => kind === 'STANDARD' || kind === 'SIP'
 
 /** Those that count, as they joined: ACTIVE users and agents, without recorders, streams that come in and avatars (A4.4). */
 export function present (participants: Participant[]): Participant[] {
@@ -27,6 +33,19 @@ export function statusOf (participants: Participant[]) {
     agent_connected: counted.some((participant) => participant.kind === 'AGENT'),
     avatar_connected: participants.some((participant) => participant.state === 'ACTIVE' && isAvatar(participant))
   }
+}
+
+/** The ingress of a session, and whether its stream is in the room now; undefined when there is none. */
+export function ingressNow (session: Session, participants: Participant[]) {
+  const ingress = ingressOf(session)
+  return ingress ? { ...ingress, live: participants.some((participant) => participant.state === 'ACTIVE' && isStream(participant)) } : undefined
+}
+
+/** Since when no user is in the room, as its stays tell: undefined while one is, null when none ever was. */
+export function withoutUserSince (stays: Stay[]): Date | null | undefined {
+  const users = stays.filter(isUser)
+  if (users.some((stay) => !stay.left_at)) return undefined
+  return users.reduce<Date | null>((last, { left_at: at }) => !last || at! > last ? at : last, null)
 }
 
 export interface Report {
@@ -89,6 +108,11 @@ export function observe (session: Session, known: Stay[], report: Report, now: D
   }
 
   return { stays: [...changed.values()], events, session: changed.size > 0 ? columns(session, known, [...stays.values()]) : {} }
+}
+
+/** Stays after a change of some of them. */
+export function merged (known: Stay[], changed: Stay[]): Stay[] {
+  return [...known.filter((stay) => changed.every(({ sid }) => sid !== stay.sid)), ...changed]
 }
 
 /** The columns of a session that follow from who was in its room. */

@@ -3,8 +3,8 @@ import type { Clock } from './clock.ts'
 import { lookAfterEnd, watchUntil, type Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { noMetrics, type PassResult, type SessionMetrics } from './metrics.ts'
-import type { Mode } from './modes.ts'
-import { observe } from './presence.ts'
+import { roomLimits, type Mode } from './modes.ts'
+import { ingressIdOf, isStream, isUser, merged, observe, streamIdentity, withoutUserSince } from './presence.ts'
 import type { Participant, Rooms } from './rooms.ts'
 import type { Session, SessionStore } from './store.ts'
 import { noTracing, type Tracing } from './tracing.ts'
@@ -30,7 +30,7 @@ export interface ReconcilerDependencies {
   modes: Record<ModeName, Mode>
   clock: Clock
   log: Log
-  limits: WatchdogLimits & { interval: number, endOnAgentFailure: boolean }
+  limits: WatchdogLimits & { interval: number, endOnAgentFailure: boolean, /** Seconds a session waits for a user who left. */ departureTimeout: number }
   /** Whether the server lets tokens of deleted rooms in: then ended rooms are watched until their tokens are dead. */
   revives: () => boolean
   /** What the agent is told; the same as at the start but for the number of the dispatch. */
@@ -129,7 +129,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
     if (over) correct(over.end_reason!)
   }
 
-  async function end (session: Session, reason: 'max_duration' | 'agent_failed', correct: Correct) {
+  async function end (session: Session, reason: 'max_duration' | 'agent_failed' | 'idle', correct: Correct) {
     if (await lifecycle.close(session, { reason, by: 'service' })) correct(reason)
   }
 
@@ -156,15 +156,22 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
     const sids = participants.filter((participant) => participant.state === 'ACTIVE').map((participant) => participant.sid).sort().join(' ')
     let current: Session | undefined = session
     const agentUnlisted = session.agent_state === 'joined' && !participants.some((participant) => participant.kind === 'AGENT')
-    if (sids !== session.seen_sids || agentUnlisted) {
+    const streamOnly = !participants.some(isUser) && (session.ingress !== null || participants.some(isStream))
+    let since: Date | null | undefined
+    if (sids !== session.seen_sids || agentUnlisted || streamOnly) {
       current = await store.change({ id: session.id, check_no: session.check_no }, (row, stays) => {
         const change = observe(row, stays, { joined: participants.filter((participant) => participant.state === 'ACTIVE'), complete: true }, new Date(clock.now()))
+        since = streamOnly ? withoutUserSince(merged(stays, change.stays!)) : undefined
         return { ...change, session: { ...change.session, seen_sids: sids } }
       }, participants.map((participant) => participant.sid))
       if (!current) return // somebody else decided
       metrics.reported(session, current)
     }
-    const nextLook = later(limits.interval * 1000)
+    const emptyAt = since === undefined ? undefined : emptyFrom(current, since)
+    if (emptyAt && emptyAt.getTime() <= clock.now()) return end(current, 'idle', correct)
+    await cutOff(current, participants.filter(isStream))
+    const usualLook = later(limits.interval * 1000)
+    const nextLook = emptyAt && emptyAt < usualLook ? emptyAt : usualLook
     const verdict = watchAgent(current, participants, limits, new Date(clock.now()))
     switch (verdict.do) {
       case 'wait':
@@ -184,6 +191,23 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
         correct('dispatched')
         return release(current, later(SOON))
     }
+  }
+
+  /**
+   * When a session is over for want of a user, who left at `since`, or never came (null). LiveKit sees to that by itself, but a stream that comes in
+   * keeps its rooms open, and is nobody: so where there may be one, its departure and its empty timeout are kept here.
+   */
+  function emptyFrom (session: Session, since: Date | null): Date {
+    return since ? new Date(since.getTime() + limits.departureTimeout * 1000) : new Date(session.created_at.getTime() + roomLimits.emptyTimeout * 1000)
+  }
+
+  /** A stream that was on its way in when its ingress was removed. Whoever makes the next ingress meanwhile is not cut off: it is looked up again first. */
+  async function cutOff (session: Session, streams: Participant[]) {
+    const areStray = ({ ingress_id: id }: Session) => streams.filter((stream) => stream.identity === streamIdentity(session) && ingressIdOf(stream) && ingressIdOf(stream) !== id)
+    if (areStray(session).length === 0) return
+    const now = await store.byId(session.id)
+    if (!now || now.ingress === 'making') return
+    for (const { identity } of areStray(now)) await livekit.removeParticipant(session.room_name, identity)
   }
 
   /** Sends for another agent. Claimed by the count first, so that no two replicas do; never repeated blindly (D2). */

@@ -17,10 +17,16 @@ export function toRecord (session: Session) {
     agent: { state: session.agent_state, dispatches: session.agent_dispatches, joined_at: session.agent_joined_at },
     transcript: session.transcript ?? null, // a message of before there were any has none
     recording: recordingOf(session),
+    ingress: ingressOf(session),
     created_at: session.created_at,
     ended_at: session.ended_at,
     expires_at: session.expires_at
   }
+}
+
+/** The ingress without its key, which its user was told when it was made. */
+export function ingressOf ({ ingress: state, ingress_input: input }: Session) {
+  return state ? { input: input!, state } : null
 }
 
 /** The recording without its link (`recordings.ts`); a session has one at most, of its id. Times of a message that was stored are strings. */

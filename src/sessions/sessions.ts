@@ -9,7 +9,8 @@ import { AgentDidNotCome, EndedWhileStarting, KeyReused, MonthlyLimitReached, Re
 import { endBy, type Lifecycle } from './lifecycle.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { grantOf, jobMetadata as plainMetadata, roomLimits, type Mode } from './modes.ts'
-import { present, statusOf } from './presence.ts'
+import { createOwn } from './own.ts'
+import { ingressNow, present, statusOf } from './presence.ts'
 import type { Participant, Rooms } from './rooms.ts'
 import type { Session, SessionStore } from './store.ts'
 import { noTracing, type Tracing } from './tracing.ts'
@@ -61,6 +62,7 @@ const LAST_SECOND = 1000
 const UNDO_TIME = 500
 
 export function createSessions ({ store, livekit, lifecycle, audit, agentArrival, modes, clock, limits, livekitUrl, jobMetadata = plainMetadata, transcripts = false, recordingFile, metrics = noMetrics, tracing = noTracing }: SessionsDependencies) {
+  const own = createOwn({ store, audit, tracing })
   const later = (ms: number) => new Date(clock.now() + ms)
   const connectedMs = limits.minutesPerMonth === undefined ? undefined : limits.minutesPerMonth * 60_000
 
@@ -88,7 +90,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
       if (!participants) throw new SessionNotFound()
       const status = statusOf(participants)
       call.log.info({ roomName, userId: call.user.id, ...status }, `${modeName} session status`)
-      return { room_name: roomName, ...status, created_at: session.created_at }
+      return { room_name: roomName, ...status, ingress: ingressNow(session, participants), created_at: session.created_at }
     },
 
     /**
@@ -276,16 +278,6 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
       await audit.denied(call, undefined, { reason: 'monthly_limit_reached' })
       throw retryAfter(new MonthlyLimitReached(), untilNextMonth(clock.now()), { limit: limits.minutesPerMonth })
     }
-  }
-
-  /** The caller's session behind a room name: 404 for all when there is none in these states, 403 for others while it lives (A4.2, A4.3). */
-  async function own (call: Call, modeName: ModeName | undefined, roomName: string, states: Array<Session['state']>): Promise<Session> {
-    const session = await store.byRoom(roomName, call.deadline)
-    const isMine = session?.user_id === call.user.id
-    if (!session || (modeName && session.mode !== modeName) || !(isMine ? states : ['live']).includes(session.state)) throw new SessionNotFound()
-    if (!isMine) return audit.notYours(call, session, 'session')
-    tracing.about(session)
-    return session
   }
 
   /** Who is in the room; undefined, and the session over, when there is no such room any more. */

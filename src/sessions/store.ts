@@ -1,5 +1,5 @@
 // What the rules need from the database: the record of a session and the few ways it may change.
-import type { AgentState, AgentType, EndReason, EventType, ModeName, RecordingState, State, TranscriptState } from './vocabulary.ts'
+import type { AgentState, AgentType, EndReason, EventType, IngressInput, IngressState, ModeName, RecordingState, State, TranscriptState } from './vocabulary.ts'
 
 /** One user's room from start to end, as it stands in the table `sessions`. */
 export interface Session {
@@ -37,6 +37,17 @@ export interface Session {
   recording_ended_at: Date | null
   /** When the recording is seen to next; null when there is nothing to see to. */
   recording_check_at: Date | null
+  /** Null when there is none, and none is to be. */
+  ingress: IngressState | null
+  ingress_input: IngressInput | null
+  /** LiveKit's id of it, once that is known. */
+  ingress_id: string | null
+  /** How often LiveKit was asked for one: each has its number in its name. */
+  ingress_asks: number
+  /** Until when LiveKit may still make one that it was asked for and gave no answer about. */
+  ingress_doubt_until: Date | null
+  /** When LiveKit is asked what there is; null when nothing can be. */
+  ingress_check_at: Date | null
   /** A conversation in writing: neither side has a voice. */
   text_only: boolean
   /** Language that was asked for (BCP 47); null = the agent's own. */

@@ -19,7 +19,7 @@ export const agentStates = ['none', 'dispatched', 'joined', 'left', 'failed'] as
 export type AgentState = typeof agentStates[number]
 
 /** Lines of the history and audit trail. */
-export const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'admin.read', 'category.created', 'category.changed', 'endpoint.created', 'endpoint.changed', 'endpoint.deleted', 'endpoint.secret_rotated', 'delivery.retried', 'transcript.ready', 'transcript.deleted', 'recording.started', 'recording.ready', 'recording.failed', 'recording.deleted', 'user.erased'] as const
+export const eventTypes = ['session.started', 'session.ended', 'participant.joined', 'participant.left', 'agent.dispatched', 'agent.joined', 'agent.left', 'agent.failed', 'token.issued', 'access.denied', 'admin.read', 'category.created', 'category.changed', 'endpoint.created', 'endpoint.changed', 'endpoint.deleted', 'endpoint.secret_rotated', 'delivery.retried', 'transcript.ready', 'transcript.deleted', 'recording.started', 'recording.ready', 'recording.failed', 'recording.deleted', 'ingress.created', 'ingress.deleted', 'user.erased'] as const
 export type EventType = typeof eventTypes[number]
 
 /** What the app's backend can be told of by outgoing webhooks. */
@@ -37,6 +37,14 @@ export type TranscriptState = typeof transcriptStates[number]
 /** Where a recording that was asked for is: not begun, under way, whole, given up (the call went on), or deleted by its owner. */
 export const recordingStates = ['pending', 'recording', 'ready', 'failed', 'deleted'] as const
 export type RecordingState = typeof recordingStates[number]
+
+/** Where the ingress of a session is: asked of LiveKit, there, or to be removed. */
+export const ingressStates = ['making', 'ready', 'removing'] as const
+export type IngressState = typeof ingressStates[number]
+
+/** How a stream comes in. */
+export const ingressInputs = ['rtmp', 'whip'] as const
+export type IngressInput = typeof ingressInputs[number]
 
 /** Whose a line of a transcript is; of a tool it has the name only. */
 export const speakers = ['user', 'agent', 'tool'] as const

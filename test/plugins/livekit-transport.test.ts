@@ -135,7 +135,7 @@ t.test('the service\'s own tokens', async (t) => {
     t.match((await claims(await authHeader({ roomAdmin: true, room: 'b' }))).video, { roomAdmin: true, room: 'b' })
     const shared = await authHeader({ roomCreate: true })
     t.equal(await authHeader({ roomList: true }), shared)
-    t.strictSame((await claims(shared)).video, { roomCreate: true, roomList: true, roomRecord: true })
+    t.strictSame((await claims(shared)).video, { roomCreate: true, roomList: true, roomRecord: true, ingressAdmin: true })
   })
 
   t.test('are made anew in good time', async (t) => {

@@ -1,13 +1,15 @@
 // The store in memory, on which the interleavings run, answers as PostgreSQL does: the same statements to both, the same rows out of both.
 import fc from 'fast-check'
 import t from 'tap'
-import { anEndpoint, createMemoryOutbox, createMemoryStore, createMemoryTranscripts, createMemoryUsage, createStatements } from '../../dev/model/store.ts'
+import { anEndpoint, createMemoryIngresses, createMemoryOutbox, createMemoryStore, createMemoryTranscripts, createMemoryUsage, createStatements } from '../../dev/model/store.ts'
+import { createIngressStore } from '../../plugins/database/ingress-store.ts'
 import { migrate } from '../../plugins/database/migrate.ts'
 import { openDatabase } from '../../plugins/database/query.ts'
 import { createSessionStore } from '../../plugins/database/session-store.ts'
 import { createTranscriptStore } from '../../plugins/database/transcript-store.ts'
 import { createUsageStore } from '../../plugins/database/usage-store.ts'
 import { createWebhookStore } from '../../plugins/database/webhook-store.ts'
+import type { IngressStore } from '../../src/sessions/ingress.ts'
 import type { OutboxStore } from '../../src/sessions/outbox.ts'
 import type { Change, SessionStore } from '../../src/sessions/store.ts'
 import type { TranscriptStore } from '../../src/sessions/transcripts.ts'
@@ -18,7 +20,7 @@ const databaseUrl = await databaseFor(t)
 await migrate(databaseUrl)
 const database = openDatabase(databaseUrl, () => {})
 t.teardown(() => database.close())
-const real: Both = { ...createSessionStore(database), outbox: createWebhookStore(database), transcripts: createTranscriptStore(database), used: createUsageStore(database) }
+const real: Both = { ...createSessionStore(database), outbox: createWebhookStore(database), transcripts: createTranscriptStore(database), used: createUsageStore(database), ingresses: createIngressStore(database) }
 const query = await queryFor(t, databaseUrl)
 await query('alter table session_events disable trigger user') // emptied again and again
 
@@ -34,13 +36,13 @@ const checkNo = fc.nat(3)
 const end = fc.record({ now: at, watch_until: at, next_check_at: fc.option(at) })
 const stay = fc.record({ sid: fc.constantFrom('PA_1', 'PA_2'), identity: user, kind: fc.constantFrom('STANDARD', 'AGENT', 'SIP', 'INGRESS'), joined_at: fc.option(at), left_at: fc.option(at), left_told: fc.boolean(), with_room: fc.boolean(), hung_up: fc.boolean(), user_silent: fc.boolean() })
 const change: fc.Arbitrary<Change | undefined> = fc.option(fc.record({
-  session: fc.record({ agent_state: fc.constantFrom('joined' as const, 'left' as const), next_check_at: at, finished_at: at, revived_at: at, seen_sids: fc.constantFrom('', 'PA_1') }, { requiredKeys: [] })
+  session: fc.record({ agent_state: fc.constantFrom('joined' as const, 'left' as const), next_check_at: at, finished_at: at, revived_at: at, seen_sids: fc.constantFrom('', 'PA_1'), ingress: fc.constantFrom('making' as const, 'ready' as const, null), ingress_check_at: fc.option(at) }, { requiredKeys: [] })
     .map((session) => session.agent_state === 'joined' ? { ...session, agent_joined_at: new Date(start) } : session), // an agent that is there came at some time
   stays: fc.uniqueArray(stay, { maxLength: 2, selector: ({ sid }) => sid }),
   events: fc.array(fc.record({ at, type: fc.constant('agent.joined' as const), actor: fc.constant('livekit'), data: fc.constant({ identity: 'agent' }), livekit_id: fc.constantFrom(undefined, 'EV_1', 'EV_2') }), { maxLength: 2 })
 }, { requiredKeys: [] }), { nil: undefined })
 
-type Both = SessionStore & { outbox: OutboxStore, transcripts: TranscriptStore, used: UsageStore }
+type Both = SessionStore & { outbox: OutboxStore, transcripts: TranscriptStore, used: UsageStore, ingresses: IngressStore }
 type Statement = [name: string, run: (store: Both) => Promise<unknown>]
 const statement = <Given extends unknown[]>(name: string, given: { [Index in keyof Given]: fc.Arbitrary<Given[Index]> }, run: (store: Both, ...given: Given) => Promise<unknown>): fc.Arbitrary<Statement> =>
   fc.tuple(...given).map((values) => [`${name}(${JSON.stringify(values)})`, (store) => run(store, ...values as Given)])
@@ -120,6 +122,7 @@ const statements = fc.oneof(
   },
   { weight: 3, arbitrary: statement('usage is counted', [], async (store) => { await store.used.count(100) }) },
   { weight: 2, arbitrary: statement('days', [fc.option(user, { nil: undefined })], (store, userId) => store.used.days({ userId, limit: 10 })) },
+  statement('ingresses that are due', [at], async (store, now) => (await store.ingresses.due(now, new Date(now.getTime() + 15_000), 10)).sort((a, b) => a.id < b.id ? -1 : 1)),
   statement('connectedThisMonth', [user, at], (store, user, now) => store.connectedThisMonth(user, now)),
   statement('countLive', [], async (store) => (await store.countLive()).sort((a, b) => `${a.mode} ${a.state}` < `${b.mode} ${b.state}` ? -1 : 1)),
   statement('prune', [at], (store, before) => store.prune(before, 1000))
@@ -141,7 +144,7 @@ t.test('any statements in any order give the same answers', { timeout: 240_000 }
     await query('truncate sessions, session_events, participants, webhook_deliveries, transcript_lines, transcript_writers, usage_reports, usage_sessions, usage_days')
     const sql = createStatements()
     sql.endpoints.push(anEndpoint)
-    const memory: Both = { ...createMemoryStore(sql), outbox: createMemoryOutbox(sql), transcripts: createMemoryTranscripts(sql), used: createMemoryUsage(sql) }
+    const memory: Both = { ...createMemoryStore(sql), outbox: createMemoryOutbox(sql), transcripts: createMemoryTranscripts(sql), used: createMemoryUsage(sql), ingresses: createMemoryIngresses(sql) }
     for (const [n, [name, run]] of script.entries()) {
       const [ours, theirs] = [plain(await run(memory)), plain(await run(real))]
       const [a, b] = [JSON.stringify(sorted(ours)), JSON.stringify(sorted(theirs))]
