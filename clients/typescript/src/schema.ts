@@ -64,6 +64,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/voice-sessions/{room_name}/ingress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring a stream into a voice session
+         * @description Makes an address and a key to which the owner of the session can send a stream, one at a time. The stream is a participant of kind INGRESS and counts as nobody. It is removed with the session; a lost answer is got over by deleting it and asking again.
+         */
+        post: operations["createVoiceSessionIngress"];
+        /**
+         * Delete the ingress of a voice session
+         * @description Its stream is cut off, and its key opens nothing any more. Where there is none, this is 200 as well.
+         */
+        delete: operations["deleteVoiceSessionIngress"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/voice-sessions/{room_name}": {
         parameters: {
             query?: never;
@@ -159,6 +183,30 @@ export interface paths {
          */
         post: operations["rejoinVideoSession"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/video/{room_name}/ingress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring a stream into a video session
+         * @description Makes an address and a key to which the owner of the session can send a stream, one at a time. The stream is a participant of kind INGRESS and counts as nobody. It is removed with the session; a lost answer is got over by deleting it and asking again.
+         */
+        post: operations["createVideoSessionIngress"];
+        /**
+         * Delete the ingress of a video session
+         * @description Its stream is cut off, and its key opens nothing any more. Where there is none, this is 200 as well.
+         */
+        delete: operations["deleteVideoSessionIngress"];
         options?: never;
         head?: never;
         patch?: never;
@@ -325,7 +373,7 @@ export interface paths {
         };
         /**
          * Read what was said in a session
-         * @description For the owner alone, when the start asked for it: what was said so far, or all of it once the state is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text (`text/plain`).
+         * @description For the owner, and for administrators, who are on record; when the start asked for it: what was said so far, or all of it once the state is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text (`text/plain`).
          */
         get: operations["getTranscript"];
         put?: never;
@@ -340,7 +388,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/sessions/{id}/recording": {
+    "/api/v1/sessions/{id}/recordings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the recordings of a session
+         * @description For the owner, and for administrators, who are on record. Each call makes a link of its own, which opens the file for a quarter of an hour.
+         */
+        get: operations["listRecordings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/recordings/{recording_id}": {
         parameters: {
             query?: never;
             header?: never;
@@ -351,8 +419,8 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Delete the recording of a session
-         * @description For the owner alone; on record. Also while the session goes on: it is not recorded any further then. The file is deleted within seconds, or as soon as its storage answers; links to it open nothing any more.
+         * Delete a recording of a session
+         * @description For the owner, and for administrators; on record. Also while the session goes on: it is not recorded any further then. The file is deleted within seconds, or as soon as its storage answers; links to it open nothing any more.
          */
         delete: operations["deleteRecording"];
         options?: never;
@@ -821,6 +889,23 @@ export interface components {
              */
             expires_at: string;
         };
+        /** @description The ingress by which a stream can be brought in; missing when there is none */
+        IngressStatus: {
+            /**
+             * @description How a stream is sent
+             * @example rtmp
+             * @enum {string}
+             */
+            input: "rtmp" | "whip";
+            /**
+             * @description Being made, there, or being removed
+             * @example making
+             * @enum {string}
+             */
+            state: "making" | "ready" | "removing";
+            /** @description Its stream is in the room now */
+            live: boolean;
+        };
         /** @description Who is in the room now */
         VoiceSessionStatus: {
             /**
@@ -834,12 +919,49 @@ export interface components {
             participants: number;
             /** @description An agent really is in the room */
             agent_connected: boolean;
+            ingress?: components["schemas"]["IngressStatus"];
             /**
              * Format: date-time
              * @description When the session was started
              * @example 2026-01-01T10:00:00.000Z
              */
             created_at: string;
+        };
+        IngressRequest: {
+            /**
+             * @description How the stream is sent
+             * @example rtmp
+             * @enum {string}
+             */
+            input: "rtmp" | "whip";
+        };
+        /** @description The ingress, and what it takes to send a stream into it */
+        MadeIngress: {
+            /**
+             * @description Name of the LiveKit room
+             * @example fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015
+             */
+            room_name: string;
+            /**
+             * @description How the stream is sent
+             * @example rtmp
+             * @enum {string}
+             */
+            input: "rtmp" | "whip";
+            /** @description Where it is sent to */
+            url: string;
+            /** @description The key that opens it, to whoever has it; told in this answer only. With WHIP it is the bearer token */
+            stream_key: string;
+        };
+        /** @description There is no ingress any more */
+        DeletedIngress: {
+            /** @enum {string} */
+            status: "deleted";
+            /**
+             * @description Name of the LiveKit room
+             * @example fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015
+             */
+            room_name: string;
         };
         /** @description The session is over */
         EndedVoiceSession: {
@@ -920,6 +1042,7 @@ export interface components {
             agent_connected: boolean;
             /** @description The avatar really is in the room */
             avatar_connected: boolean;
+            ingress?: components["schemas"]["IngressStatus"];
             /**
              * Format: date-time
              * @description When the session was started
@@ -1064,6 +1187,12 @@ export interface components {
         };
         Recording: {
             /**
+             * Format: uuid
+             * @description The recording's id
+             * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+             */
+            id: string;
+            /**
              * @description Not begun, under way, whole, given up while the session went on, or deleted
              * @example pending
              * @enum {string}
@@ -1083,8 +1212,22 @@ export interface components {
             ended_at: string | null;
             /** @description Seconds */
             duration: number | null;
-            /** @description Where the file can be had for a quarter of an hour, by whoever has this link; only when one session is asked for, and by its own user */
+            /** @description Where the file can be had for a quarter of an hour, by whoever has this link; null as long as it cannot, in lists of sessions, and in a session that is somebody else's */
             url: string | null;
+        };
+        Ingress: {
+            /**
+             * @description How a stream is sent
+             * @example rtmp
+             * @enum {string}
+             */
+            input: "rtmp" | "whip";
+            /**
+             * @description Being made, there, or being removed
+             * @example making
+             * @enum {string}
+             */
+            state: "making" | "ready" | "removing";
         };
         Session: {
             /**
@@ -1152,6 +1295,8 @@ export interface components {
             transcript: ("writing" | "ready" | "deleted") | null;
             /** @description The recording; null when none was asked for */
             recording: components["schemas"]["Recording"] | null;
+            /** @description The ingress by which its user can bring in a stream; null when there is none */
+            ingress: components["schemas"]["Ingress"] | null;
             /**
              * Format: date-time
              * @description When it was started
@@ -1186,7 +1331,7 @@ export interface components {
         ParticipantUsage: {
             /** @description Identity in the room */
             identity: string;
-            /** @description STANDARD (a user), AGENT, INGRESS, SIP */
+            /** @description STANDARD (a user), AGENT, SIP */
             kind: string;
             /** @description How long it was connected, all its stays together */
             seconds: number;
@@ -1224,7 +1369,7 @@ export interface components {
              * @example session.started
              * @enum {string}
              */
-            type: "session.started" | "session.ended" | "participant.joined" | "participant.left" | "agent.dispatched" | "agent.joined" | "agent.left" | "agent.failed" | "token.issued" | "access.denied" | "admin.read" | "category.created" | "category.changed" | "endpoint.created" | "endpoint.changed" | "endpoint.deleted" | "endpoint.secret_rotated" | "delivery.retried" | "transcript.ready" | "transcript.deleted" | "recording.started" | "recording.ready" | "recording.failed" | "recording.deleted" | "user.erased";
+            type: "session.started" | "session.ended" | "participant.joined" | "participant.left" | "agent.dispatched" | "agent.joined" | "agent.left" | "agent.failed" | "token.issued" | "access.denied" | "admin.read" | "category.created" | "category.changed" | "endpoint.created" | "endpoint.changed" | "endpoint.deleted" | "endpoint.secret_rotated" | "delivery.retried" | "transcript.ready" | "transcript.deleted" | "recording.started" | "recording.ready" | "recording.failed" | "recording.deleted" | "ingress.created" | "ingress.deleted" | "user.erased";
             /**
              * @description Who: user:<id>, admin:<id>, livekit or service
              * @example user:alice
@@ -1302,6 +1447,8 @@ export interface components {
             transcript: ("writing" | "ready" | "deleted") | null;
             /** @description The recording; null when none was asked for */
             recording: components["schemas"]["Recording"] | null;
+            /** @description The ingress by which its user can bring in a stream; null when there is none */
+            ingress: components["schemas"]["Ingress"] | null;
             /**
              * Format: date-time
              * @description When it was started
@@ -1423,16 +1570,21 @@ export interface components {
              */
             session_id: string;
         };
+        /** @description The recordings of a session */
+        Recordings: {
+            /** @description One, when the start asked for it; else none */
+            recordings: components["schemas"]["Recording"][];
+        };
         /** @description The recording is over, and its file is gone soon */
         DeletedRecording: {
             /** @enum {string} */
             status: "deleted";
             /**
              * Format: uuid
-             * @description The session's id
+             * @description The recording's id
              * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
              */
-            session_id: string;
+            id: string;
         };
         /** @description The sessions in numbers */
         Overview: {
@@ -1989,7 +2141,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The first request with this key is still running, or its session has ended */
+            /** @description In conflict with what is there: the code says why */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2183,6 +2335,238 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["StartedVoiceSession"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createVoiceSessionIngress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Name of the LiveKit room
+                 * @example fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015
+                 */
+                room_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IngressRequest"];
+            };
+        };
+        responses: {
+            /** @description The ingress, and what it takes to send a stream into it */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "room_name": "fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015",
+                     *       "input": "rtmp",
+                     *       "url": "rtmp://example.com:1935/live",
+                     *       "stream_key": "kG5fTqNHv3Zb"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MadeIngress"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description In conflict with what is there: the code says why */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked for cannot be done: the code says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteVoiceSessionIngress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Name of the LiveKit room
+                 * @example fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015
+                 */
+                room_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There is no ingress any more */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "deleted",
+                     *       "room_name": "fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeletedIngress"];
                 };
             };
             /** @description The request is not valid */
@@ -2469,7 +2853,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The first request with this key is still running, or its session has ended */
+            /** @description In conflict with what is there: the code says why */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2663,6 +3047,238 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["StartedVideoSession"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createVideoSessionIngress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Name of the LiveKit room
+                 * @example fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015
+                 */
+                room_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IngressRequest"];
+            };
+        };
+        responses: {
+            /** @description The ingress, and what it takes to send a stream into it */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "room_name": "fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015",
+                     *       "input": "rtmp",
+                     *       "url": "rtmp://example.com:1935/live",
+                     *       "stream_key": "kG5fTqNHv3Zb"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MadeIngress"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description In conflict with what is there: the code says why */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What is asked for cannot be done: the code says why */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteVideoSessionIngress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Name of the LiveKit room
+                 * @example fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015
+                 */
+                room_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There is no ingress any more */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "deleted",
+                     *       "room_name": "fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeletedIngress"];
                 };
             };
             /** @description The request is not valid */
@@ -2949,7 +3565,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The first request with this key is still running, or its session has ended */
+            /** @description In conflict with what is there: the code says why */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3508,6 +4124,7 @@ export interface operations {
                      *           },
                      *           "transcript": null,
                      *           "recording": null,
+                     *           "ingress": null,
                      *           "created_at": "2026-01-01T10:00:00.000Z",
                      *           "ended_at": "2026-01-01T10:12:30.000Z",
                      *           "expires_at": "2026-01-01T16:00:00.000Z"
@@ -3615,6 +4232,7 @@ export interface operations {
                      *       },
                      *       "transcript": null,
                      *       "recording": null,
+                     *       "ingress": null,
                      *       "created_at": "2026-01-01T10:00:00.000Z",
                      *       "ended_at": "2026-01-01T10:12:30.000Z",
                      *       "expires_at": "2026-01-01T16:00:00.000Z",
@@ -4012,7 +4630,7 @@ export interface operations {
             };
         };
     };
-    deleteRecording: {
+    listRecordings: {
         parameters: {
             query?: never;
             header?: never;
@@ -4027,6 +4645,114 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The recordings of a session */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "recordings": [
+                     *         {
+                     *           "id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11",
+                     *           "state": "ready",
+                     *           "started_at": "2026-01-01T10:00:02.300Z",
+                     *           "ended_at": "2026-01-01T10:12:30.100Z",
+                     *           "duration": 747.8,
+                     *           "url": "https://storage.example.com/calls/recordings/7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11.ogg?X-Amz-Expires=900&X-Amz-Signature=0f1e"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Recordings"];
+                };
+            };
+            /** @description The request is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that is not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else's session */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such session, or it is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests, starts or sessions */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description LiveKit or the service failed */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteRecording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The session's id
+                 * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+                 */
+                id: string;
+                /**
+                 * @description The recording's id
+                 * @example 7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11
+                 */
+                recording_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
             /** @description The recording is over, and its file is gone soon */
             200: {
                 headers: {
@@ -4036,7 +4762,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "status": "deleted",
-                     *       "session_id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11"
+                     *       "id": "7d1b6c0e-6a3c-4a53-9f6e-0d8f2f6f4f11"
                      *     }
                      */
                     "application/json": components["schemas"]["DeletedRecording"];
@@ -5638,7 +6364,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The first request with this key is still running, or its session has ended */
+            /** @description In conflict with what is there: the code says why */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -10,6 +10,8 @@ from .counselor_categories import CounselorCategories
 from .counselor_category import CounselorCategory
 from .counselor_category_change import CounselorCategoryChange
 from .counselor_category_entry import CounselorCategoryEntry
+from .deleted_ingress import DeletedIngress
+from .deleted_ingress_status import DeletedIngressStatus
 from .deleted_recording import DeletedRecording
 from .deleted_recording_status import DeletedRecordingStatus
 from .deleted_transcript import DeletedTranscript
@@ -24,11 +26,21 @@ from .ended_voice_session import EndedVoiceSession
 from .ended_voice_session_status import EndedVoiceSessionStatus
 from .erased_user import ErasedUser
 from .erased_user_status import ErasedUserStatus
+from .ingress import Ingress
+from .ingress_input import IngressInput
+from .ingress_request import IngressRequest
+from .ingress_request_input import IngressRequestInput
+from .ingress_state import IngressState
+from .ingress_status import IngressStatus
+from .ingress_status_input import IngressStatusInput
+from .ingress_status_state import IngressStatusState
 from .issued_token import IssuedToken
 from .list_counselor_categories_all import ListCounselorCategoriesAll
 from .list_sessions_mode import ListSessionsMode
 from .list_sessions_state import ListSessionsState
 from .list_webhook_deliveries_state import ListWebhookDeliveriesState
+from .made_ingress import MadeIngress
+from .made_ingress_input import MadeIngressInput
 from .new_counselor_category import NewCounselorCategory
 from .new_webhook_endpoint import NewWebhookEndpoint
 from .new_webhook_endpoint_events_item import NewWebhookEndpointEventsItem
@@ -42,6 +54,7 @@ from .problem_errors_item import ProblemErrorsItem
 from .problem_errors_item_in import ProblemErrorsItemIn
 from .recording import Recording
 from .recording_state import RecordingState
+from .recordings import Recordings
 from .session import Session
 from .session_agent import SessionAgent
 from .session_agent_state import SessionAgentState
@@ -121,6 +134,8 @@ __all__ = (
     "CounselorCategory",
     "CounselorCategoryChange",
     "CounselorCategoryEntry",
+    "DeletedIngress",
+    "DeletedIngressStatus",
     "DeletedRecording",
     "DeletedRecordingStatus",
     "DeletedTranscript",
@@ -135,11 +150,21 @@ __all__ = (
     "EndedVoiceSessionStatus",
     "ErasedUser",
     "ErasedUserStatus",
+    "Ingress",
+    "IngressInput",
+    "IngressRequest",
+    "IngressRequestInput",
+    "IngressState",
+    "IngressStatus",
+    "IngressStatusInput",
+    "IngressStatusState",
     "IssuedToken",
     "ListCounselorCategoriesAll",
     "ListSessionsMode",
     "ListSessionsState",
     "ListWebhookDeliveriesState",
+    "MadeIngress",
+    "MadeIngressInput",
     "NewCounselorCategory",
     "NewWebhookEndpoint",
     "NewWebhookEndpointEventsItem",
@@ -153,6 +178,7 @@ __all__ = (
     "ProblemErrorsItemIn",
     "Recording",
     "RecordingState",
+    "Recordings",
     "Session",
     "SessionAgent",
     "SessionAgentState",

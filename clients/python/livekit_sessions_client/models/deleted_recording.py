@@ -18,24 +18,24 @@ class DeletedRecording:
 
     Attributes:
         status (DeletedRecordingStatus):
-        session_id (UUID): The session's id
+        id (UUID): The recording's id
     """
 
     status: DeletedRecordingStatus
-    session_id: UUID
+    id: UUID
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         status = self.status.value
 
-        session_id = str(self.session_id)
+        id = str(self.id)
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
                 "status": status,
-                "session_id": session_id,
+                "id": id,
             }
         )
 
@@ -46,11 +46,11 @@ class DeletedRecording:
         d = dict(src_dict)
         status = DeletedRecordingStatus(d.pop("status"))
 
-        session_id = UUID(d.pop("session_id"))
+        id = UUID(d.pop("id"))
 
         deleted_recording = cls(
             status=status,
-            session_id=session_id,
+            id=id,
         )
 
         deleted_recording.additional_properties = d

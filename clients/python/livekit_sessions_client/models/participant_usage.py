@@ -14,7 +14,7 @@ class ParticipantUsage:
     """
     Attributes:
         identity (str): Identity in the room
-        kind (str): STANDARD (a user), AGENT, INGRESS, SIP
+        kind (str): STANDARD (a user), AGENT, SIP
         seconds (float): How long it was connected, all its stays together
     """
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from typing import Any, Self, TypeVar, cast
+from uuid import UUID
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -16,14 +17,16 @@ T = TypeVar("T", bound="Recording")
 class Recording:
     """
     Attributes:
+        id (UUID): The recording's id
         state (RecordingState): Not begun, under way, whole, given up while the session went on, or deleted
         started_at (datetime.datetime | None): From when on it is recorded
         ended_at (datetime.datetime | None): Until when
         duration (float | None): Seconds
-        url (None | str): Where the file can be had for a quarter of an hour, by whoever has this link; only when one
-            session is asked for, and by its own user
+        url (None | str): Where the file can be had for a quarter of an hour, by whoever has this link; null as long as
+            it cannot, in lists of sessions, and in a session that is somebody else's
     """
 
+    id: UUID
     state: RecordingState
     started_at: datetime.datetime | None
     ended_at: datetime.datetime | None
@@ -32,6 +35,8 @@ class Recording:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        id = str(self.id)
+
         state = self.state.value
 
         started_at: None | str
@@ -56,6 +61,7 @@ class Recording:
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
+                "id": id,
                 "state": state,
                 "started_at": started_at,
                 "ended_at": ended_at,
@@ -69,6 +75,8 @@ class Recording:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
+        id = UUID(d.pop("id"))
+
         state = RecordingState(d.pop("state"))
 
         def _parse_started_at(data: object) -> datetime.datetime | None:
@@ -116,6 +124,7 @@ class Recording:
         url = _parse_url(d.pop("url"))
 
         recording = cls(
+            id=id,
             state=state,
             started_at=started_at,
             ended_at=ended_at,

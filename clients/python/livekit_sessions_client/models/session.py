@@ -16,6 +16,7 @@ from ..models.session_transcript_type_0 import SessionTranscriptType0
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.ingress import Ingress
     from ..models.recording import Recording
     from ..models.session_agent import SessionAgent
 
@@ -37,6 +38,7 @@ class Session:
         transcript (None | SessionTranscriptType0): What was said: being written, whole, or deleted; null when no
             transcript was asked for
         recording (None | Recording): The recording; null when none was asked for
+        ingress (Ingress | None): The ingress by which its user can bring in a stream; null when there is none
         created_at (datetime.datetime): When it was started
         ended_at (datetime.datetime | None): When it ended
         expires_at (datetime.datetime): When it ends at the latest
@@ -55,6 +57,7 @@ class Session:
     agent: SessionAgent
     transcript: None | SessionTranscriptType0
     recording: None | Recording
+    ingress: Ingress | None
     created_at: datetime.datetime
     ended_at: datetime.datetime | None
     expires_at: datetime.datetime
@@ -65,6 +68,7 @@ class Session:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.ingress import Ingress
         from ..models.recording import Recording
 
         id = str(self.id)
@@ -96,6 +100,12 @@ class Session:
             recording = self.recording.to_dict()
         else:
             recording = self.recording
+
+        ingress: dict[str, Any] | None
+        if isinstance(self.ingress, Ingress):
+            ingress = self.ingress.to_dict()
+        else:
+            ingress = self.ingress
 
         created_at = self.created_at.isoformat()
 
@@ -130,6 +140,7 @@ class Session:
                 "agent": agent,
                 "transcript": transcript,
                 "recording": recording,
+                "ingress": ingress,
                 "created_at": created_at,
                 "ended_at": ended_at,
                 "expires_at": expires_at,
@@ -148,6 +159,7 @@ class Session:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.ingress import Ingress
         from ..models.recording import Recording
         from ..models.session_agent import SessionAgent
 
@@ -209,6 +221,21 @@ class Session:
 
         recording = _parse_recording(d.pop("recording"))
 
+        def _parse_ingress(data: object) -> Ingress | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                ingress_type_0 = Ingress.from_dict(data)
+
+                return ingress_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Ingress | None, data)
+
+        ingress = _parse_ingress(d.pop("ingress"))
+
         created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
 
         def _parse_ended_at(data: object) -> datetime.datetime | None:
@@ -251,6 +278,7 @@ class Session:
             agent=agent,
             transcript=transcript,
             recording=recording,
+            ingress=ingress,
             created_at=created_at,
             ended_at=ended_at,
             expires_at=expires_at,

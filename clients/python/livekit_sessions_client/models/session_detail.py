@@ -16,6 +16,7 @@ from ..models.session_detail_transcript_type_0 import SessionDetailTranscriptTyp
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.ingress import Ingress
     from ..models.recording import Recording
     from ..models.session_detail_agent import SessionDetailAgent
     from ..models.session_event import SessionEvent
@@ -40,6 +41,7 @@ class SessionDetail:
         transcript (None | SessionDetailTranscriptType0): What was said: being written, whole, or deleted; null when no
             transcript was asked for
         recording (None | Recording): The recording; null when none was asked for
+        ingress (Ingress | None): The ingress by which its user can bring in a stream; null when there is none
         created_at (datetime.datetime): When it was started
         ended_at (datetime.datetime | None): When it ended
         expires_at (datetime.datetime): When it ends at the latest
@@ -61,6 +63,7 @@ class SessionDetail:
     agent: SessionDetailAgent
     transcript: None | SessionDetailTranscriptType0
     recording: None | Recording
+    ingress: Ingress | None
     created_at: datetime.datetime
     ended_at: datetime.datetime | None
     expires_at: datetime.datetime
@@ -74,6 +77,7 @@ class SessionDetail:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.ingress import Ingress
         from ..models.recording import Recording
 
         id = str(self.id)
@@ -105,6 +109,12 @@ class SessionDetail:
             recording = self.recording.to_dict()
         else:
             recording = self.recording
+
+        ingress: dict[str, Any] | None
+        if isinstance(self.ingress, Ingress):
+            ingress = self.ingress.to_dict()
+        else:
+            ingress = self.ingress
 
         created_at = self.created_at.isoformat()
 
@@ -149,6 +159,7 @@ class SessionDetail:
                 "agent": agent,
                 "transcript": transcript,
                 "recording": recording,
+                "ingress": ingress,
                 "created_at": created_at,
                 "ended_at": ended_at,
                 "expires_at": expires_at,
@@ -170,6 +181,7 @@ class SessionDetail:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.ingress import Ingress
         from ..models.recording import Recording
         from ..models.session_detail_agent import SessionDetailAgent
         from ..models.session_event import SessionEvent
@@ -233,6 +245,21 @@ class SessionDetail:
 
         recording = _parse_recording(d.pop("recording"))
 
+        def _parse_ingress(data: object) -> Ingress | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                ingress_type_0 = Ingress.from_dict(data)
+
+                return ingress_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Ingress | None, data)
+
+        ingress = _parse_ingress(d.pop("ingress"))
+
         created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
 
         def _parse_ended_at(data: object) -> datetime.datetime | None:
@@ -291,6 +318,7 @@ class SessionDetail:
             agent=agent,
             transcript=transcript,
             recording=recording,
+            ingress=ingress,
             created_at=created_at,
             ended_at=ended_at,
             expires_at=expires_at,

@@ -15,6 +15,8 @@ class SessionEventType(StrEnum):
     ENDPOINT_CREATED = "endpoint.created"
     ENDPOINT_DELETED = "endpoint.deleted"
     ENDPOINT_SECRET_ROTATED = "endpoint.secret_rotated"
+    INGRESS_CREATED = "ingress.created"
+    INGRESS_DELETED = "ingress.deleted"
     PARTICIPANT_JOINED = "participant.joined"
     PARTICIPANT_LEFT = "participant.left"
     RECORDING_DELETED = "recording.deleted"

@@ -2,10 +2,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.ingress_status import IngressStatus
+
 
 T = TypeVar("T", bound="VoiceSessionStatus")
 
@@ -20,6 +26,7 @@ class VoiceSessionStatus:
         participants (int): How many, user and agent
         agent_connected (bool): An agent really is in the room
         created_at (datetime.datetime): When the session was started
+        ingress (IngressStatus | Unset): The ingress by which a stream can be brought in; missing when there is none
     """
 
     room_name: str
@@ -27,6 +34,7 @@ class VoiceSessionStatus:
     participants: int
     agent_connected: bool
     created_at: datetime.datetime
+    ingress: IngressStatus | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -40,6 +48,10 @@ class VoiceSessionStatus:
 
         created_at = self.created_at.isoformat()
 
+        ingress: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.ingress, Unset):
+            ingress = self.ingress.to_dict()
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -51,11 +63,15 @@ class VoiceSessionStatus:
                 "created_at": created_at,
             }
         )
+        if ingress is not UNSET:
+            field_dict["ingress"] = ingress
 
         return field_dict
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.ingress_status import IngressStatus
+
         d = dict(src_dict)
         room_name = d.pop("room_name")
 
@@ -67,12 +83,20 @@ class VoiceSessionStatus:
 
         created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
 
+        _ingress = d.pop("ingress", UNSET)
+        ingress: IngressStatus | Unset
+        if isinstance(_ingress, Unset):
+            ingress = UNSET
+        else:
+            ingress = IngressStatus.from_dict(_ingress)
+
         voice_session_status = cls(
             room_name=room_name,
             active=active,
             participants=participants,
             agent_connected=agent_connected,
             created_at=created_at,
+            ingress=ingress,
         )
 
         voice_session_status.additional_properties = d

@@ -14,12 +14,14 @@ from ...types import Response
 
 def _get_kwargs(
     id: UUID,
+    recording_id: UUID,
 ) -> dict[str, Any]:
 
     _kwargs: dict[str, Any] = {
         "method": "delete",
-        "url": "/api/v1/sessions/{id}/recording".format(
+        "url": "/api/v1/sessions/{id}/recordings/{recording_id}".format(
             id=quote(str(id), safe=""),
+            recording_id=quote(str(recording_id), safe=""),
         ),
     }
 
@@ -88,17 +90,19 @@ def _build_response(
 
 def sync_detailed(
     id: UUID,
+    recording_id: UUID,
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[DeletedRecording | Problem]:
-    """Delete the recording of a session
+    """Delete a recording of a session
 
-     For the owner alone; on record. Also while the session goes on: it is not recorded any further then.
-    The file is deleted within seconds, or as soon as its storage answers; links to it open nothing any
-    more.
+     For the owner, and for administrators; on record. Also while the session goes on: it is not recorded
+    any further then. The file is deleted within seconds, or as soon as its storage answers; links to it
+    open nothing any more.
 
     Args:
         id (UUID):
+        recording_id (UUID):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -110,6 +114,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         id=id,
+        recording_id=recording_id,
     )
 
     response = client.get_httpx_client().request(
@@ -121,17 +126,19 @@ def sync_detailed(
 
 def sync(
     id: UUID,
+    recording_id: UUID,
     *,
     client: AuthenticatedClient | Client,
 ) -> DeletedRecording | Problem | None:
-    """Delete the recording of a session
+    """Delete a recording of a session
 
-     For the owner alone; on record. Also while the session goes on: it is not recorded any further then.
-    The file is deleted within seconds, or as soon as its storage answers; links to it open nothing any
-    more.
+     For the owner, and for administrators; on record. Also while the session goes on: it is not recorded
+    any further then. The file is deleted within seconds, or as soon as its storage answers; links to it
+    open nothing any more.
 
     Args:
         id (UUID):
+        recording_id (UUID):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -143,23 +150,26 @@ def sync(
 
     return sync_detailed(
         id=id,
+        recording_id=recording_id,
         client=client,
     ).parsed
 
 
 async def asyncio_detailed(
     id: UUID,
+    recording_id: UUID,
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[DeletedRecording | Problem]:
-    """Delete the recording of a session
+    """Delete a recording of a session
 
-     For the owner alone; on record. Also while the session goes on: it is not recorded any further then.
-    The file is deleted within seconds, or as soon as its storage answers; links to it open nothing any
-    more.
+     For the owner, and for administrators; on record. Also while the session goes on: it is not recorded
+    any further then. The file is deleted within seconds, or as soon as its storage answers; links to it
+    open nothing any more.
 
     Args:
         id (UUID):
+        recording_id (UUID):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -171,6 +181,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         id=id,
+        recording_id=recording_id,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -180,17 +191,19 @@ async def asyncio_detailed(
 
 async def asyncio(
     id: UUID,
+    recording_id: UUID,
     *,
     client: AuthenticatedClient | Client,
 ) -> DeletedRecording | Problem | None:
-    """Delete the recording of a session
+    """Delete a recording of a session
 
-     For the owner alone; on record. Also while the session goes on: it is not recorded any further then.
-    The file is deleted within seconds, or as soon as its storage answers; links to it open nothing any
-    more.
+     For the owner, and for administrators; on record. Also while the session goes on: it is not recorded
+    any further then. The file is deleted within seconds, or as soon as its storage answers; links to it
+    open nothing any more.
 
     Args:
         id (UUID):
+        recording_id (UUID):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -203,6 +216,7 @@ async def asyncio(
     return (
         await asyncio_detailed(
             id=id,
+            recording_id=recording_id,
             client=client,
         )
     ).parsed

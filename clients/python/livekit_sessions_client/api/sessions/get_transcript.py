@@ -98,8 +98,9 @@ def sync_detailed(
 ) -> Response[Problem | Transcript]:
     """Read what was said in a session
 
-     For the owner alone, when the start asked for it: what was said so far, or all of it once the state
-    is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text (`text/plain`).
+     For the owner, and for administrators, who are on record; when the start asked for it: what was said
+    so far, or all of it once the state is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text
+    (`text/plain`).
 
     Args:
         id (UUID):
@@ -130,8 +131,9 @@ def sync(
 ) -> Problem | Transcript | None:
     """Read what was said in a session
 
-     For the owner alone, when the start asked for it: what was said so far, or all of it once the state
-    is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text (`text/plain`).
+     For the owner, and for administrators, who are on record; when the start asked for it: what was said
+    so far, or all of it once the state is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text
+    (`text/plain`).
 
     Args:
         id (UUID):
@@ -157,8 +159,9 @@ async def asyncio_detailed(
 ) -> Response[Problem | Transcript]:
     """Read what was said in a session
 
-     For the owner alone, when the start asked for it: what was said so far, or all of it once the state
-    is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text (`text/plain`).
+     For the owner, and for administrators, who are on record; when the start asked for it: what was said
+    so far, or all of it once the state is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text
+    (`text/plain`).
 
     Args:
         id (UUID):
@@ -187,8 +190,9 @@ async def asyncio(
 ) -> Problem | Transcript | None:
     """Read what was said in a session
 
-     For the owner alone, when the start asked for it: what was said so far, or all of it once the state
-    is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text (`text/plain`).
+     For the owner, and for administrators, who are on record; when the start asked for it: what was said
+    so far, or all of it once the state is `ready`. As JSON, as captions (`Accept: text/vtt`) or as text
+    (`text/plain`).
 
     Args:
         id (UUID):

@@ -1,0 +1,9 @@
+from enum import StrEnum
+
+
+class IngressInput(StrEnum):
+    RTMP = "rtmp"
+    WHIP = "whip"
+
+    def __str__(self) -> str:
+        return str(self.value)
