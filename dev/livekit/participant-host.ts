@@ -1,5 +1,5 @@
 // The child process in which LiveKit's native client runs: it joins and leaves rooms as participant.ts orders.
-import { AudioFrame, AudioSource, AudioStream, DisconnectReason, dispose, LocalAudioTrack, LocalVideoTrack, type RemoteTrack, Room, RoomEvent, TrackKind, TrackPublishOptions, TrackSource, VideoBufferType, VideoFrame, VideoSource } from '@livekit/rtc-node'
+import { AudioFrame, AudioSource, AudioStream, DisconnectReason, dispose, LocalAudioTrack, LocalVideoTrack, type RemoteTrack, Room, RoomEvent, TrackKind, TrackPublishOptions, TrackSource, VideoBufferType, VideoFrame, VideoSource, VideoStream } from '@livekit/rtc-node'
 
 /** Words of a conversation, as an agent tells them to the room: what is said so far of a segment, by itself or by the user whose speech it hears. */
 export interface Caption { text: string, segment: string, final: boolean, speaker?: string }
@@ -11,6 +11,7 @@ export type Order = { id: number } & (
   | { op: 'video', source: 'camera' | 'screen_share' }
   | { op: 'caption' } & Caption
   | { op: 'echo', beeps: number }
+  | { op: 'receive', from: string, ms: number }
   | { op: 'leave' }
 )
 
@@ -132,6 +133,30 @@ async function measureEcho (room: Room, beeps: number): Promise<number[]> {
   return delays
 }
 
+/** What comes from one participant within a time: 10 ms of sound that is not silence, and pictures. */
+async function receive (room: Room, from: string, ms: number): Promise<number[]> {
+  const counts: [number, number] = [0, 0]
+  const readers: Array<{ cancel: () => Promise<void> }> = []
+  const follow = async (track: RemoteTrack) => {
+    if (track.kind === TrackKind.KIND_AUDIO) {
+      const reader = new AudioStream(track, { sampleRate: RATE, numChannels: 1, frameSizeMs: 10 }).getReader()
+      readers.push(reader)
+      for (let one; !(one = await reader.read()).done;) if (rms(one.value.data) > LOUD) counts[0]++
+    } else {
+      const reader = new VideoStream(track).getReader()
+      readers.push(reader)
+      while (!(await reader.read()).done) counts[1]++
+    }
+  }
+  const onTrack = (track: RemoteTrack, _publication: unknown, participant: { identity: string }) => { if (participant.identity === from) follow(track).catch(() => {}) }
+  room.on(RoomEvent.TrackSubscribed, onTrack)
+  for (const { track } of room.remoteParticipants.get(from)?.trackPublications.values() ?? []) if (track) follow(track as RemoteTrack).catch(() => {})
+  await new Promise((resolve) => { setTimeout(resolve, ms) })
+  room.off(RoomEvent.TrackSubscribed, onTrack)
+  for (const reader of readers) reader.cancel().catch(() => {})
+  return counts
+}
+
 function firstAudio (room: Room): Promise<RemoteTrack> {
   for (const participant of room.remoteParticipants.values()) {
     for (const { track } of participant.trackPublications.values()) if (track?.kind === TrackKind.KIND_AUDIO) return Promise.resolve(track as RemoteTrack)
@@ -154,7 +179,9 @@ async function obey (order: Order): Promise<void> {
     if (order.op === 'attributes') await room?.localParticipant!.setAttributes(order.attributes)
     if (order.op === 'video' && room) await show(room, order.source)
     if (order.op === 'caption' && room) await caption(room, order)
-    const result = order.op === 'echo' && room ? await measureEcho(room, order.beeps) : undefined
+    let result: number[] | undefined
+    if (order.op === 'echo' && room) result = await measureEcho(room, order.beeps)
+    if (order.op === 'receive' && room) result = await receive(room, order.from, order.ms)
     tell({ id: order.id, event: 'done', result })
   } catch (error) {
     tell({ id: order.id, event: 'done', error: error instanceof Error ? error.message : String(error) })

@@ -30,6 +30,8 @@ export interface Joined {
   publishVideo: (source: 'camera' | 'screen_share') => Promise<void>
   /** Beeps once a second and hears what comes back from the agent: the round trip of each beep that came back, ms; rejects when no agent makes sound within 10 s. */
   echo: (beeps: number) => Promise<number[]>
+  /** What comes from somebody within a time: 10 ms of sound that is not silence, and pictures. */
+  receive: (from: string, ms: number) => Promise<{ sound: number, pictures: number }>
   leave: () => Promise<void>
 }
 
@@ -145,6 +147,10 @@ export function startHost (onExit = () => {}) {
             caption: async (caption) => { await ask({ id, op: 'caption', ...caption }) },
             publishVideo: async (source) => { await ask({ id, op: 'video', source }) },
             echo: (beeps) => ask({ id, op: 'echo', beeps }),
+            receive: async (from, ms) => {
+              const [sound = 0, pictures = 0] = await ask({ id, op: 'receive', from, ms })
+              return { sound, pictures }
+            },
             leave: async () => { await ask({ id, op: 'leave' }) }
           })
         } else if (news.event === 'token') {
