@@ -6,6 +6,7 @@ import { createMetrics } from './metrics.ts'
 import { holdPool } from './pool.ts'
 import { readPrompts } from './prompts.ts'
 import { createRoomApi, removeGhost } from './rooms.ts'
+import { keepJobsSmall } from './small.ts'
 import { createSupervisor } from './supervisor.ts'
 import { createWorker } from './worker.ts'
 
@@ -13,6 +14,7 @@ import { createWorker } from './worker.ts'
 const [agent, echoMode] = process.argv.slice(2)
 if (agent) process.env.AGENT = agent
 if (echoMode) process.env.ECHO_MODE = echoMode
+keepJobsSmall()
 
 let config: Config
 try {

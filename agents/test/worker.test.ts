@@ -1,5 +1,6 @@
 // The worker, with the echo agent for its calls: what it refuses, how it survives crashes, how it ends.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { call } from './support/caller.ts'
@@ -38,6 +39,14 @@ test('is ready, alive, and counts', async () => {
   assert.equal((await fetch(`${worker.url}/readyz`)).status, 200)
   assert.deepEqual((await metrics()).match(/^agents_(active_jobs|idle_processes) .*/gm), ['agents_active_jobs 0', 'agents_idle_processes 2'])
   assert.equal((await fetch(`${worker.url}/nothing`)).status, 404)
+})
+
+test('its processes are kept small, each by the same settings', () => {
+  const settings = jobProcesses().map((pid) => [
+    /(?:^|\0)MALLOC_ARENA_MAX=(\d+)/.exec(readFileSync(`/proc/${pid}/environ`, 'utf8'))?.[1],
+    readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter((argument) => argument.includes('semi-space'))
+  ])
+  assert.deepEqual(settings, [['2', ['--max-semi-space-size=2']], ['2', ['--max-semi-space-size=2']]])
 })
 
 test('refuses jobs that are not of our service\'s shape, saying why but not what', async () => {
