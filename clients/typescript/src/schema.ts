@@ -4497,7 +4497,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description In none of the forms that are asked for */
+            /** @description In none of the forms that are asked for; the detail names those there are */
             406: {
                 headers: {
                     [name: string]: unknown;
@@ -5282,7 +5282,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description In none of the forms that are asked for */
+            /** @description In none of the forms that are asked for; the detail names those there are */
             406: {
                 headers: {
                     [name: string]: unknown;
