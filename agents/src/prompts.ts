@@ -6,7 +6,7 @@ import type { AgentType } from './metadata.ts'
 /** Beside src/ and dist/, and so found from both. */
 const FOLDER = join(import.meta.dirname, '../prompts')
 
-const HEAD = ['greeting', 'apology', 'waiting', 'farewell', 'still_there', 'gone', 'language', 'voice', 'acknowledgements'] as const
+const HEAD = ['greeting', 'apology', 'waiting', 'farewell', 'still_there', 'gone', 'language', 'voice', 'acknowledgements', 'press_keys', 'hand_over'] as const
 
 export interface Prompt {
   instructions: string
@@ -27,7 +27,17 @@ export interface Prompt {
   farewell: string
   /** What users say to show that they listen: it does not end what the agent says. */
   acknowledgements: string[]
+  /** `on`: keys that a caller by telephone presses reach the model, which may press keys too; empty or `off`: neither. */
+  press_keys: string
+  /** Whom a call by telephone is handed over to when its user asks for a person: `tel:<number>` or `sip:<user>@<host>`; empty or `off`: nobody. */
+  hand_over: string
 }
+
+/** What these two may be. */
+const CHOICES: Array<['press_keys' | 'hand_over', RegExp, string]> = [
+  ['press_keys', /^(on|off)?$/, 'on or off'],
+  ['hand_over', /^(off|tel:\+?[0-9]{3,20}|sips?:[^\s@]+@[^\s@]+)?$/, 'tel:<number>, sip:<user>@<host> or off']
+]
 
 export interface PromptOptions {
   /** Instead of the package's own prompts/ (PROMPTS_DIR). */
@@ -55,6 +65,8 @@ export function voicePrompt (agentType: AgentType, { folder = FOLDER, language =
     greeting: own.greeting,
     language: own.language || shared.language || (wished ?? ''),
     voice: own.voice || shared.voice,
+    press_keys: own.press_keys || shared.press_keys,
+    hand_over: own.hand_over || shared.hand_over,
     instructions: `${own.instructions}\n\n${rules.instructions}`
   }
 }
@@ -71,6 +83,7 @@ export function parsePrompt (text: string): Prompt {
   const said = (what: string) => new RegExp(`^${what}:(.*)$`, 'm').exec(head)?.[1]?.trim() ?? ''
   const unknown = head.split('\n').find((line) => line.trim() !== '' && !HEAD.some((what) => line.startsWith(`${what}:`)))
   if (unknown !== undefined) throw new Error(`the head has "${unknown.split(':')[0]}", may have ${HEAD.join(', ')}`)
+  for (const [what, allowed, how] of CHOICES) if (!allowed.test(said(what))) throw new Error(`${what} must be ${how}`)
   return {
     ...Object.fromEntries(HEAD.map((what) => [what, said(what)])) as Record<Exclude<typeof HEAD[number], 'acknowledgements'>, string>,
     acknowledgements: said('acknowledgements').split(',').map(lettersOf).filter(Boolean),

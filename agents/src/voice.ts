@@ -14,6 +14,7 @@ import { report, type Part, type TurnPart } from './reports.ts'
 import { createSilenceWatch } from './silence.ts'
 import { silenceHost } from './silence-host.ts'
 import { summarise } from './summary.ts'
+import { listenToKeys, telephoneTools } from './telephone.ts'
 import { listenToTexts } from './texts.ts'
 import { END_CALL, writeDown } from './transcript.ts'
 import { meter } from './usage.ts'
@@ -26,7 +27,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   const { ctx, log, metadata } = call
   const agentType = metadata.mode === 'voice' ? metadata.agent_type : 'general'
   const inWriting = metadata.text_only ?? false
-  const { instructions, greeting, apology, waiting, farewell, still_there: stillThere, gone, acknowledgements, ...wish } = voicePrompt(agentType, { folder: config.PROMPTS_DIR, language: metadata.language, inWriting, onBroken: (error) => log.error({ error }, 'a prompt is broken, the one before is used') })
+  const { instructions, greeting, apology, waiting, farewell, still_there: stillThere, gone, acknowledgements, press_keys: pressKeys, hand_over: person, ...wish } = voicePrompt(agentType, { folder: config.PROMPTS_DIR, language: metadata.language, inWriting, onBroken: (error) => log.error({ error }, 'a prompt is broken, the one before is used') })
   const historyLimits = { items: config.HISTORY_MAX_ITEMS, characters: config.HISTORY_MAX_CHARS }
   const session: voice.AgentSession = new voice.AgentSession(inWriting
     ? { ...createWrittenParts(config), vad: null, turnHandling: { turnDetection: null }, userAwayTimeout: null }
@@ -129,7 +130,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
     await call.hangUp(why)
   }
 
-  const agent = new Assistant({ instructions, tools: [endCall(call), ...mcpToolsets(config.mcpServers, agentType, log, { maxCalls: config.MAX_TOOL_CALLS, userTokens: userTokensOf(metadata), waiting })] })
+  const agent = new Assistant({ instructions, tools: [endCall(call), ...telephoneTools(call, config, { pressKeys: pressKeys === 'on', person }), ...mcpToolsets(config.mcpServers, agentType, log, { maxCalls: config.MAX_TOOL_CALLS, userTokens: userTokensOf(metadata), waiting })] })
   await session.start({
     agent,
     room: ctx.room,
@@ -143,11 +144,13 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
     ...(inWriting && { outputOptions: { audioEnabled: false } })
   })
   listening()
-  listenToTexts(ctx.room, { burst: config.TEXT_BURST, interval: config.TEXT_INTERVAL, characters: config.TEXT_MAX_CHARS }, log, (userInput) => ifConversing(() => {
+  const answer = (userInput: string) => ifConversing(() => {
     silence.sign()
     session.interrupt()
     session.generateReply({ userInput })
-  }))
+  })
+  listenToTexts(ctx.room, { burst: config.TEXT_BURST, interval: config.TEXT_INTERVAL, characters: config.TEXT_MAX_CHARS }, log, answer)
+  if (pressKeys === 'on') listenToKeys(ctx.room, answer)
   log.info({ agent_type: agentType, text_only: inWriting, language: wish.language || undefined }, 'conversation ready')
 
   if (greeting) whenUserJoins(call, () => ifConversing(() => session.say(greeting, { allowInterruptions: true })))

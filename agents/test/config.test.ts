@@ -107,7 +107,7 @@ test('the agents\' section of the service\'s .env.example lists the variables th
   assert.deepEqual(namesIn(others[0]!.split(/^# ===== /m)[0]!), VARIABLES.filter((name) => !namesIn(service).includes(name)))
 })
 
-const nothing = { acknowledgements: [], greeting: '', apology: '', waiting: '', still_there: '', gone: '', language: '', voice: '', farewell: '' }
+const nothing = { acknowledgements: [], greeting: '', apology: '', waiting: '', still_there: '', gone: '', language: '', voice: '', farewell: '', press_keys: '', hand_over: '' }
 
 test('prompts of a language: by the user\'s wish, with its voice; of one that is not there, the agent\'s own', () => {
   const folder = mkdtempSync(join(tmpdir(), 'prompts-'))
@@ -133,6 +133,27 @@ test('prompts of a language: by the user\'s wish, with its voice; of one that is
   for (const language of ['it', '../de', '']) assert.deepEqual(read('diet', { language }), ['Hi', 'en', 'amy', 'Eat.\n\nSpeak.'])
   write('diet.md', '---\ngreeting: Hey\n---\nEat well.')
   assert.deepEqual(read('diet'), ['Hey', 'en', 'amy', 'Eat well.\n\nSpeak.'], 'as it is now')
+})
+
+test('what may be done in a call by telephone: for one agent type, or for all but one; nothing when nothing is said', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'prompts-'))
+  mkdirSync(join(folder, 'voice'))
+  const write = (file: string, text: string) => writeFileSync(join(folder, 'voice', file), text)
+  const read = (type: 'diet' | 'tracker') => {
+    const { press_keys: keys, hand_over: person } = voicePrompt(type, { folder })
+    return [keys, person]
+  }
+  write('shared.md', 'Speak.')
+  write('diet.md', '---\npress_keys: on\n---\nEat.')
+  write('tracker.md', 'Note.')
+  assert.deepEqual([read('diet'), read('tracker')], [['on', ''], ['', '']])
+  write('shared.md', '---\nhand_over: tel:+15550199\n---\nSpeak.')
+  write('tracker.md', '---\nhand_over: off\n---\nNote.')
+  assert.deepEqual([read('diet'), read('tracker')], [['on', 'tel:+15550199'], ['', 'off']])
+  for (const [wrong, how] of [['press_keys: yes', 'on or off'], ['hand_over: +15550199', 'tel:<number>, sip:<user>@<host> or off'], ['hand_over: tel:1; rm', 'tel:<number>']]) {
+    assert.throws(() => parsePrompt(`---\n${wrong}\n---\nBe kind.`), ({ message }: Error) => message.includes(`must be ${how}`), wrong)
+  }
+  assert.equal(parsePrompt('---\nhand_over: sip:desk@example.com\n---\nBe kind.').hand_over, 'sip:desk@example.com')
 })
 
 const metadata = { session_id: 's', room_name: 'r', user_id: 'u', mode: 'voice', agent_type: 'diet', request_id: 'q', dispatch: 1 }
