@@ -1,7 +1,6 @@
 // Calls that are not as usual, through the whole service: in writing, with a user who keeps silent, and by telephone.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { AccessToken } from 'livekit-server-sdk'
 import { call, type Caller } from './support/caller.ts'
 import { until } from './support/processes.ts'
 import { agentJoins } from './support/session.ts'
@@ -27,10 +26,10 @@ async function record (user: string) {
   return await (await fetch(`${stage.service.url}/api/v1/sessions/${session!.id}`, { headers })).json() as Record<string, unknown> & { events: Array<{ type: string, data: Record<string, unknown> }> }
 }
 
-test('a conversation in writing: typed and answered, with a tool, a transcript and a record, and not a sound; silence ends it', async () => {
+test('a conversation in writing: typed and answered, with a tool, a transcript with a summary and a record, and not a sound; silence ends it', async () => {
   const { livekit, service, mcp, model, speech } = stage
   const heardBefore = speech.output().length
-  const session = await service.start('wanda', 'workout', { text_only: true, transcript: true })
+  const session = await service.start('wanda', 'workout', { text_only: true, transcript: true, summary: true })
   const { identity: agent } = await agentJoins(livekit, session.roomName)
   const caller = await call(livekit, session.roomName, 'wanda', undefined, session.token, false)
   await until('the greeting', () => said(caller, agent).length === 1)
@@ -55,9 +54,15 @@ test('a conversation in writing: typed and answered, with a tool, a transcript a
   assert.deepEqual([over.text_only, over.agent_type], [true, 'workout'])
   assert.deepEqual(over.events.map(({ type }) => type).filter((type) => type !== 'transcript.ready').sort(),
     ['agent.joined', 'agent.left', 'participant.joined', 'participant.left', 'session.ended', 'session.started'])
-  const { lines } = await service.transcript('wanda')
+  const { lines, summary } = await until('the transcript is ready', async () => {
+    const transcript = await service.transcript('wanda')
+    return transcript.state === 'ready' && transcript
+  }, 20_000)
+  assert.equal(summary, 'The user asked for the weather in Paris, which is snowy.')
   assert.deepEqual(lines.map(({ by }) => by).slice(0, 4), ['agent', 'user', 'tool', 'agent'])
   assert.equal(lines[1]!.text, 'What is the weather in Paris?')
+  const asked = model.requests.findLast(({ messages }) => String(messages[0]!.content).startsWith('Summarise'))
+  assert.match(String(asked?.messages[1]!.content), /User: What is the weather in Paris\?\nAssistant: It is snowy in Paris/)
 })
 
 test('who comes by telephone is heard, answered, and counted as the user', async () => {
@@ -65,11 +70,8 @@ test('who comes by telephone is heard, answered, and counted as the user', async
   const session = await service.start('sibyl')
   await agentJoins(livekit, session.roomName)
   // As LiveKit's SIP bridge joins: a participant of kind SIP with an identity of its own.
-  const token = new AccessToken(livekit.apiKey, livekit.apiSecret, { identity: 'sip_+15550100', name: '+1 555 0100', ttl: 600, attributes: { 'sip.phoneNumber': '+15550100' } })
-  token.kind = 'sip'
-  token.addGrant({ roomJoin: true, room: session.roomName, canPublish: true, canSubscribe: true, canPublishData: true })
   const joined = performance.now()
-  const caller = await call(livekit, session.roomName, 'sip_+15550100', undefined, await token.toJwt())
+  const caller = await call(livekit, session.roomName, 'sip_+15550100', undefined, await livekit.telephoneToken(session.roomName, '+15550100'))
   await caller.hearsSilence(await caller.hears(joined))
   const { endedAt } = await caller.say(await speech.speak('What is the weather in Paris today?'))
   const sound = await caller.hears(endedAt)
