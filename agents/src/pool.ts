@@ -26,18 +26,23 @@ const MAX_REPETITIONS = 3
  */
 export async function holdPool () {
   const { ProcPool, JobProcExecutor } = await modules()
-  const { start } = ProcPool.prototype
+  const { start, launchJob: assign } = ProcPool.prototype
   const { launchJob } = JobProcExecutor.prototype
   let pool: FrameworkPool | undefined
   let open = true
   const given = new WeakMap<ChildProcess, RunningJob>()
   const repetitions = new Map<string, number>()
+  let onAssigned: (jobId: string) => void = () => {}
   let onGiven: (jobId: string) => void = () => {}
 
   ProcPool.prototype.start = function (this: FrameworkPool) {
     if (!Array.isArray(this.warmedProcQueue?.items)) throw new Error('ProcPool is not as it was: see pool.ts before upgrading @livekit/agents')
     pool = this
     start.call(this)
+  }
+  ProcPool.prototype.launchJob = function (this: FrameworkPool, job: RunningJob) {
+    onAssigned(job.job.id)
+    return assign.call(this, job)
   }
   // The pool forgets a process as soon as sending to it fails, which may be before its end is known.
   JobProcExecutor.prototype.launchJob = function (this: Executor, job: RunningJob) {
@@ -49,6 +54,10 @@ export async function holdPool () {
   return {
     /** Processes that are warm and wait for a job. */
     idle: () => pool?.warmedProcQueue.items.length ?? 0,
+    /** Calls `listener` with each job that LiveKit has assigned: it waits for a process that is warm. */
+    onAssigned (listener: (jobId: string) => void) { onAssigned = listener },
+    /** Whether a process has been given a job, entered or not. */
+    isGiven: (child: ChildProcess) => given.has(child),
     /** Calls `listener` with each job that is given to a process: from now on it is among the pool's own. */
     onGiven (listener: (jobId: string) => void) { onGiven = listener },
     /**

@@ -130,10 +130,10 @@ export function createSupervisor ({ log, metrics, pool, removeGhost }: Superviso
     inferenceAlive: () => inferenceAlive,
     /** Processes in a call. */
     busy: () => [...jobs].filter((job) => job.call && !job.left).length,
-    /** Ends the processes that wait for a call. One that is still starting never reads the framework's request to stop. */
-    killIdle () {
+    /** Ends the processes that wait for a call, but for those that are `spared`. One that is still starting never reads the framework's request to stop. */
+    killIdle (spared: (child: ChildProcess) => boolean = () => false) {
       for (const job of jobs) {
-        if (job.call) continue
+        if (job.call || spared(job.child)) continue
         job.stopped = true
         job.child.kill('SIGKILL')
       }

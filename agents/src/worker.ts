@@ -15,7 +15,7 @@ const HIGHEST_LOAD_WITH_ROOM = 0.69
 /** The framework asks for the load every 2.5 s, only while connected: silence for longer means the connection is gone. */
 const HEARTBEAT_LIMIT = 6000
 
-/** Milliseconds an accepted job may take until it is given to a process: LiveKit may assign it to nobody. */
+/** Milliseconds an accepted job may take until it is assigned: LiveKit may give it to nobody. */
 const LAUNCH_LIMIT = 10_000
 
 /** Milliseconds the framework has for asking its idle processes to stop before they are ended. */
@@ -30,8 +30,9 @@ export interface WorkerOptions { config: Config, log: Logger, metrics: Metrics, 
 /** Creates the worker; nothing connects before `run`. */
 export function createWorker ({ config, log, metrics, pool, supervisor }: WorkerOptions) {
   const mode = servesVideo(config) ? 'video' : 'voice'
-  /** Accepted, and not yet given to a process; since when. */
+  /** Accepted, and not yet given to a process; since when, as long as LiveKit has not assigned it. */
   const launching = new Map<string, number>()
+  pool.onAssigned((id) => launching.set(id, Infinity))
   pool.onGiven((id) => launching.delete(id))
   let heartbeat = -Infinity
   let draining = false
@@ -73,7 +74,7 @@ export function createWorker ({ config, log, metrics, pool, supervisor }: Worker
     async loadFunc () {
       heartbeat = performance.now()
       const jobs = running()
-      return jobs >= config.MAX_JOBS ? 1 : HIGHEST_LOAD_WITH_ROOM * jobs / config.MAX_JOBS
+      return draining || jobs >= config.MAX_JOBS ? 1 : HIGHEST_LOAD_WITH_ROOM * jobs / config.MAX_JOBS
     },
     loadThreshold: 0.99,
     // An outage of LiveKit may last: /readyz says so meanwhile, and giving up would help nobody.
@@ -103,11 +104,13 @@ export function createWorker ({ config, log, metrics, pool, supervisor }: Worker
      */
     async drain (seconds: number): Promise<boolean> {
       draining = true
-      pool.close()
       const until = performance.now() + seconds * 1000
+      // A job that was accepted before may have no process yet: the framework would end the idle ones that it waits for.
+      while (running() > server.activeJobs.length && performance.now() < until) await sleep(50)
+      pool.close()
       // Tells LiveKit at once and asks the idle processes to stop. It throws when one of them has not started yet.
       server.drain().catch(() => {})
-      setTimeout(() => supervisor.killIdle(), IDLE_GRACE).unref()
+      setTimeout(() => supervisor.killIdle(pool.isGiven), IDLE_GRACE).unref()
       while (running() > 0 && performance.now() < until) await sleep(200)
       return running() === 0
     },

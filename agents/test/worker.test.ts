@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { startFaultProxy } from '../../dev/faults/fault-proxy.ts'
 import { call } from './support/caller.ts'
 import { processesOf } from './support/job-processes.ts'
 import { startLiveKit, type LiveKit } from './support/livekit.ts'
@@ -171,6 +172,41 @@ test('ends its job when the user stays away', async (t) => {
     return there.length === 0
   }, 15_000)
   await until('it says why', () => own.lines().some(({ msg }) => msg === 'nobody is here, leaving'))
+})
+
+test('SIGTERM between the acceptance of a job and its assignment: it has its agent', async (t) => {
+  const { hostname, port } = new URL(livekit.url)
+  const line = await startFaultProxy({ target: { host: hostname, port: Number(port) } })
+  const own = await startWorker(['echo'], { ...livekit.env, LIVEKIT_API_URL: `ws://127.0.0.1:${line.port}`, VOICE_AGENT_NAME: 'leaving', LIVEKIT_WORKER_NUM_IDLE: '1' })
+  t.after(async () => {
+    await own.stop()
+    await line.stop()
+  })
+  await line.fault({ delay: 1000 })
+  const session = await startSession(livekit, {}, 'leaving')
+  await until('it is accepted', () => own.lines().some(({ msg }) => msg === 'job accepted'))
+  own.child.kill('SIGTERM')
+  await until('draining', () => own.lines().some(({ msg }) => msg === 'draining'))
+  await agentJoins(livekit, session.roomName, 15_000)
+  await line.fault()
+  await livekit.rooms.deleteRoom(session.roomName)
+  assert.equal(await until('it ends', () => own.child.exitCode !== null && `exit code ${own.child.exitCode}`, 20_000), 'exit code 0')
+})
+
+test('SIGTERM when a job has just been given to a process that is slow to enter: it has its agent', async (t) => {
+  const own = await startWorker(['echo'], { ...livekit.env, VOICE_AGENT_NAME: 'slow', LIVEKIT_WORKER_NUM_IDLE: '1' })
+  t.after(() => own.stop())
+  const [job] = processesOf(own.child.pid!).filter(({ kind }) => kind === 'job')
+  process.kill(job!.pid, 'SIGSTOP')
+  const session = await startSession(livekit, {}, 'slow')
+  await until('it is accepted, and given away', async () => (await own.health()).active_jobs === 1)
+  own.child.kill('SIGTERM')
+  await until('draining', () => own.lines().some(({ msg }) => msg === 'draining'))
+  await sleep(3000) // the idle processes have 2 s to stop, then they are ended
+  process.kill(job!.pid, 'SIGCONT')
+  await agentJoins(livekit, session.roomName)
+  await livekit.rooms.deleteRoom(session.roomName)
+  assert.equal(await until('it ends', () => own.child.exitCode !== null && `exit code ${own.child.exitCode}`, 20_000), 'exit code 0')
 })
 
 test('SIGTERM right after a job began: takes no more, the call goes on, then exit 0', async () => {

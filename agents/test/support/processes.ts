@@ -24,6 +24,10 @@ export interface Started {
   stop (grace?: number): Promise<number | null>
 }
 
+/** What runs: it ends with the tests, also with one that failed before it could say how. */
+const running = new Set<ChildProcess>()
+process.once('exit', () => { for (const child of running) child.kill('SIGKILL') })
+
 /** Starts a program; its output is kept, not shown, and also written to files in the folder TEST_LOGS names. */
 export function start (command: string, args: string[], options: { cwd?: string, env?: Record<string, string | undefined> } = {}): Started {
   const child = spawn(command, args, { cwd: options.cwd, env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -34,7 +38,9 @@ export function start (command: string, args: string[], options: { cwd?: string,
   }
   child.stdout.on('data', keep)
   child.stderr.on('data', keep)
+  running.add(child)
   const exited = once(child, 'exit')
+  child.once('exit', () => running.delete(child))
   return {
     child,
     output: () => text,
