@@ -20,6 +20,7 @@ export async function call (livekit: LiveKit, roomName: string, identity: string
   prepare(room)
   const heard: Heard[] = []
   const transcripts: Array<{ from: string, text: string, at: number }> = []
+  const captions: Array<{ from: string, text: string, at: number, over: boolean }> = []
 
   room.on(RoomEvent.TrackSubscribed, async (track: RemoteTrack, _publication, participant: RemoteParticipant) => {
     if (track.kind !== TrackKind.KIND_AUDIO) return
@@ -31,13 +32,15 @@ export async function call (livekit: LiveKit, roomName: string, identity: string
     }
   })
   room.registerTextStreamHandler('lk.transcription', async (reader, { identity: from }) => {
-    let text = ''
+    const caption = { from, text: '', at: performance.now(), over: false }
+    captions.push(caption)
     try {
-      for await (const chunk of reader) text += chunk
+      for await (const chunk of reader) caption.text += chunk
     } catch {
       // The agent died while it spoke.
     }
-    transcripts.push({ from, text, at: performance.now() })
+    caption.over = true
+    transcripts.push({ from, text: caption.text, at: performance.now() })
   })
   await room.connect(livekit.url, token ?? await livekit.joinToken(roomName, identity), { autoSubscribe: true, dynacast: false })
 
@@ -87,7 +90,10 @@ export async function call (livekit: LiveKit, roomName: string, identity: string
     room,
     identity,
     heard,
+    /** Texts that are complete, by when they were. */
     transcripts,
+    /** Texts as they grow, by when they began. */
+    captions,
     /** Participants that are agents, themselves or on behalf of one. */
     others: () => [...room.remoteParticipants.values()],
     /** Says samples at RATE; resolves with the moment of the last loud one. */

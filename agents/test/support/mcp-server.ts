@@ -12,14 +12,22 @@ export const TOKEN = 'mcp-secret-token'
 export const WEATHER = 'It is snowy in Paris with minus four degrees.'
 const TEN_MEGABYTES = 10 * 1024 * 1024
 
+export interface McpServerOptions {
+  open?: boolean
+  port?: number
+  accepts? (authorization: string): Promise<boolean>
+  /** Adds tools to those for whoever has signed in so. */
+  more? (server: McpServer, authorization: string): void
+}
+
 /** Starts the server. It asks for the bearer token TOKEN, except with `open`, or for what `accepts` says. */
-export async function startMcpServer (options: { open?: boolean, port?: number, accepts? (authorization: string): Promise<boolean> } = {}) {
+export async function startMcpServer (options: McpServerOptions = {}) {
   const calls: Array<{ tool: string, args: unknown, aborted: boolean }> = []
   const requests: Array<{ method?: string, headers: IncomingMessage['headers'], startedAt: number, endedAt: number }> = []
   const state = { failures: 0, extra: false }
   const sessions = new Map<string, { transport: StreamableHTTPServerTransport, server: McpServer }>()
 
-  function createTools (): McpServer {
+  function createTools (authorization: string): McpServer {
     const server = new McpServer({ name: 'test', version: '1.0.0' })
     const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
     const note = (tool: string, args: unknown, signal?: AbortSignal) => {
@@ -53,6 +61,7 @@ export async function startMcpServer (options: { open?: boolean, port?: number, 
       return text('it worked')
     })
     server.registerTool('unlisted', { description: 'Not on anybody\'s list.' }, async () => text('never'))
+    options.more?.(server, authorization)
     if (state.extra) server.registerTool('added', { description: 'Came later.' }, async () => text('added'))
     return server
   }
@@ -80,7 +89,7 @@ export async function startMcpServer (options: { open?: boolean, port?: number, 
         response.writeHead(404).end()
         return
       }
-      const server = createTools()
+      const server = createTools(authorization)
       const transport = new StreamableHTTPServerTransport({
         sessionIdGenerator: randomUUID,
         onsessioninitialized: (id) => { sessions.set(id, { transport, server }) }

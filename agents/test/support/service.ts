@@ -2,9 +2,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { startService as startProcess } from '../../../dev/prove/service.ts'
 import { signUserToken } from '../../../dev/demo/token.ts'
 import type { LiveKit } from './livekit.ts'
+import { until } from './processes.ts'
 
 const JWT_SECRET = 'a-secret-for-the-users-of-the-tests'
 
@@ -14,8 +16,20 @@ export const webhookUrl = (port: number): string => `http://127.0.0.1:${port}/ap
 /** Starts the service with a database of its own. */
 export async function startService (livekit: LiveKit, port: number, env: Record<string, string> = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'agents-service-'))
-  const service = await startProcess({ ...livekit.env, PORT: String(port), DATA_DIR: folder, JWT_SECRET, LOG_LEVEL: 'warn', START_LIMIT_PER_MINUTE: '0', ...env })
+  const service = await startProcess({ ...livekit.env, PORT: String(port), DATA_DIR: folder, JWT_SECRET, LOG_LEVEL: 'warn', RATE_LIMIT_PER_MINUTE: '0', START_LIMIT_PER_MINUTE: '0', ...env })
   const headers = (user: string) => ({ authorization: `Bearer ${signUserToken(JWT_SECRET, { sub: user, email: `${user}@example.com` })}`, 'content-type': 'application/json' })
+  /** Asks again while the service says that it has too much to do: others keep the machine busy. */
+  const ask = (what: string, init: RequestInit): Promise<Response> => until(`the service answers ${what}`, async () => {
+    const response = await fetch(`${service.url}/api/v1${what}`, init)
+    if (response.status !== 503) return response
+    await sleep(500)
+  }, 20_000)
+  /** The user's latest session. */
+  const latest = async (user: string) => {
+    const { authorization } = headers(user)
+    const { sessions } = await (await ask('/sessions?limit=1', { headers: { authorization } })).json() as { sessions: Array<{ id: string }> }
+    return { id: sessions[0]!.id, authorization }
+  }
   return {
     url: service.url,
     log: service.log,
@@ -24,24 +38,22 @@ export async function startService (livekit: LiveKit, port: number, env: Record<
     /** POST start: what the user gets, and when it was asked for. */
     async start (user: string, agentType = 'workout', more: object = {}) {
       const startedAt = performance.now()
-      const response = await fetch(`${service.url}/api/v1/voice-sessions/start`, { method: 'POST', headers: headers(user), body: JSON.stringify({ agent_type: agentType, ...more }) })
+      const response = await ask('/voice-sessions/start', { method: 'POST', headers: headers(user), body: JSON.stringify({ agent_type: agentType, ...more }) })
       if (response.status !== 200) throw new Error(`start: ${response.status} ${await response.text()}`)
       const { room_name: roomName, token } = await response.json() as { room_name: string, token: string }
       return { roomName, token, startedAt }
     },
     /** What was said in the user's latest session. */
     async transcript (user: string) {
-      const { authorization } = headers(user)
-      const { sessions } = await (await fetch(`${service.url}/api/v1/sessions?limit=1`, { headers: { authorization } })).json() as { sessions: Array<{ id: string }> }
-      const response = await fetch(`${service.url}/api/v1/sessions/${sessions[0]!.id}/transcript`, { headers: { authorization } })
+      const { id, authorization } = await latest(user)
+      const response = await ask(`/sessions/${id}/transcript`, { headers: { authorization } })
       if (response.status !== 200) throw new Error(`transcript: ${response.status} ${await response.text()}`)
       return await response.json() as { state: string, summary: string | null, lines: Array<{ at: string, until: string, by: string, text: string }> }
     },
     /** What the user's latest session has used. */
     async usage (user: string) {
-      const { authorization } = headers(user)
-      const { sessions } = await (await fetch(`${service.url}/api/v1/sessions?limit=1`, { headers: { authorization } })).json() as { sessions: Array<{ id: string }> }
-      const response = await fetch(`${service.url}/api/v1/sessions/${sessions[0]!.id}`, { headers: { authorization } })
+      const { id, authorization } = await latest(user)
+      const response = await ask(`/sessions/${id}`, { headers: { authorization } })
       return (await response.json() as { usage: Record<string, number> & { participants: Array<{ identity: string, kind: string, seconds: number }> } }).usage
     },
     /** What the user used this month, by day. */
@@ -56,7 +68,7 @@ export async function startService (livekit: LiveKit, port: number, env: Record<
     },
     async end (user: string, roomName: string): Promise<void> {
       const { authorization } = headers(user)
-      const response = await fetch(`${service.url}/api/v1/voice-sessions/${roomName}`, { method: 'DELETE', headers: { authorization } })
+      const response = await ask(`/voice-sessions/${roomName}`, { method: 'DELETE', headers: { authorization } })
       if (response.status !== 200) throw new Error(`end: ${response.status} ${await response.text()}`)
     },
     async stop () {
