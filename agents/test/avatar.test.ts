@@ -119,32 +119,57 @@ test('shows a face that greets, uses a tool, is interrupted, and goes with the r
   })
 })
 
-test('an avatar that dies in mid-call is noticed, and the agent goes on by voice', async () => {
-  next = 'story'
+/** The agent answers a question with a tool, in its own voice. */
+async function answersByVoice (caller: Caller, agent: string): Promise<void> {
+  next = 'weather'
+  const { endedAt } = await caller.say(await speech.speak('What is the weather in Paris today?'))
+  const sound = await caller.hears(endedAt)
+  const end = await caller.hearsSilence(sound)
+  assert.match((await speech.recognise(caller.recording(sound - 100, end + 300))).toLowerCase(), /snowy in paris/)
+  assert.ok(heardFrom(caller, agent, endedAt).length > 0)
+  assert.equal(heardFrom(caller, 'bey-avatar-agent', endedAt).length, 0)
+}
+
+for (const [how, signal, limit] of [['dies', 'SIGKILL', 8000], ['hangs', 'SIGSTOP', 8000], ['leaves', 'SIGTERM', 3000]] as const) {
+  test(`an avatar that ${how} in mid-sentence is noticed, the user is told, and the agent goes on by voice`, async (t) => {
+    next = 'story'
+    const session = await begin()
+    const agent = await agentJoins(livekit, session.roomName)
+    await becomes(session, 'ready')
+    const joined = performance.now()
+    const caller = await call(livekit, session.roomName, 'user-1')
+    await caller.hearsSilence(await caller.hears(joined))
+    const { endedAt } = await caller.say(await speech.speak('Please tell me a story.'))
+    const sound = await caller.hears(endedAt)
+    await sleep(Math.max(0, sound + 1500 - performance.now()))
+    const face = bey.avatars.at(-1)!.child
+    t.after(() => face.kill('SIGKILL'))
+    face.kill(signal)
+    const failed = performance.now()
+    await becomes(session, 'failed', limit)
+    console.log(`${how}: noticed after ${Math.round(performance.now() - failed)} ms`)
+    const voice = await until('the agent itself speaks', () => heardFrom(caller, agent.identity, failed)[0], 8000)
+    console.log(`${how}: own voice after ${Math.round(voice.at - failed)} ms`)
+    const end = await caller.hearsSilence(voice.at)
+    assert.match((await speech.recognise(caller.recording(voice.at - 100, end + 300))).toLowerCase(), /still here/)
+    assert.ok(!caller.others().some(({ identity }) => identity === 'bey-avatar-agent'))
+    await answersByVoice(caller, agent.identity)
+    await livekit.rooms.deleteRoom(session.roomName)
+    await caller.leave()
+  })
+}
+
+test('an avatar that leaves while nobody speaks: nothing is said about it, the next answer comes by voice', async () => {
   const session = await begin()
   const agent = await agentJoins(livekit, session.roomName)
   await becomes(session, 'ready')
   const joined = performance.now()
   const caller = await call(livekit, session.roomName, 'user-1')
-  await caller.hearsSilence(await caller.hears(joined))
-  const { endedAt } = await caller.say(await speech.speak('Please tell me a story.'))
-  const sound = await caller.hears(endedAt)
-  await sleep(Math.max(0, sound + 1500 - performance.now()))
-  bey.avatars.at(-1)!.child.kill('SIGKILL')
-  const killed = performance.now()
-  await becomes(session, 'failed', 8000)
-  console.log(`noticed ${Math.round(performance.now() - killed)} ms after the avatar was killed`)
-  const voice = await until('the agent itself speaks', () => heardFrom(caller, agent.identity, killed)[0], 8000)
-  console.log(`own voice ${Math.round(voice.at - killed)} ms after`)
-  const end = await caller.hearsSilence(voice.at)
-  assert.match((await speech.recognise(caller.recording(voice.at - 100, end + 300))).toLowerCase(), /still here/)
-  assert.ok(!caller.others().some(({ identity }) => identity === 'bey-avatar-agent'))
-
-  next = 'weather'
-  const again = await caller.say(await speech.speak('What is the weather in Paris today?'))
-  const answer = await caller.hears(again.endedAt)
-  const over = await caller.hearsSilence(answer)
-  assert.match((await speech.recognise(caller.recording(answer - 100, over + 300))).toLowerCase(), /snowy in paris/)
+  const end = await caller.hearsSilence(await caller.hears(joined), 2000)
+  bey.avatars.at(-1)!.child.kill('SIGTERM')
+  await becomes(session, 'failed', 3000)
+  await answersByVoice(caller, agent.identity)
+  assert.deepEqual(heardFrom(caller, agent.identity, joined).filter(({ at }) => at < end + 1000), [])
   await livekit.rooms.deleteRoom(session.roomName)
   await caller.leave()
 })
@@ -198,7 +223,7 @@ for (const [name, behaviour, limit] of [
   ['does not answer', { delay: 20_000 }, 8000],
   ['says yes, but no avatar comes', { absent: true }, 9000]
 ] as const) {
-  test(`the avatar service ${name}: the state is failed, the voice is there`, async () => {
+  test(`the avatar service ${name}: the state is failed, the voice is there and answers`, async () => {
     bey.behave(behaviour)
     const session = await begin()
     const agent = await agentJoins(livekit, session.roomName)
@@ -206,7 +231,9 @@ for (const [name, behaviour, limit] of [
     const caller = await call(livekit, session.roomName, 'user-1')
     await becomes(session, 'failed', limit)
     console.log(`${name}: failed ${Math.round(performance.now() - session.startedAt)} ms after the start`)
-    await until('the agent itself speaks', () => heardFrom(caller, agent.identity, joined)[0], 8000)
+    const greeting = await until('the agent itself speaks', () => heardFrom(caller, agent.identity, joined)[0], 8000)
+    await caller.hearsSilence(greeting.at)
+    await answersByVoice(caller, agent.identity)
     await livekit.rooms.deleteRoom(session.roomName)
     await caller.leave()
     bey.behave({})

@@ -45,6 +45,8 @@ room.on(RoomEvent.Disconnected, () => {
   console.log(`session ended ${Date.now()}`)
   process.exit(0)
 })
+// Leaves in order when it is told to, in mid-call too.
+process.on('SIGTERM', () => { room.disconnect() })
 await room.localParticipant!.publishTrack(LocalAudioTrack.createAudioTrack('voice', audio), new TrackPublishOptions({ source: TrackSource.SOURCE_MICROPHONE }))
 await room.localParticipant!.publishTrack(LocalVideoTrack.createVideoTrack('face', video), new TrackPublishOptions({ source: TrackSource.SOURCE_CAMERA }))
 const picture = new Uint8Array(WIDTH * HEIGHT * 4)
