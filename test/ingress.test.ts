@@ -165,6 +165,24 @@ t.test('the same when none is made after, and when the session ends first', asyn
   }
 })
 
+t.test('the same when its time is over before the answer is known to be lost: it is looked for all the same', async (t) => {
+  const one = await session('dave')
+  edge.behaviour = 'loses answers'
+  let goOn = () => {}
+  edge.hold = new Promise<void>((resolve) => { goOn = resolve })
+  const making = one.make()
+  await eventually(() => edge.asked.includes('CreateIngress'))
+  clock.advance(16_000)
+  goOn()
+  sameProblem(t, await making, unavailable)
+  t.equal(edge.there.length, 1)
+  edge.behaviour = 'works'
+  await settle()
+  t.same(edge.there, [])
+  t.same(await one.row(), none)
+  await one.end()
+})
+
 t.test('LiveKit does not know where streams are sent to: it is said, and nothing is left', async (t) => {
   const one = await session('dina')
   edge.hasAddress = false

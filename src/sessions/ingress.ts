@@ -77,10 +77,10 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
   const fields = (session: Session) => ({ roomName: session.room_name, userId: session.user_id, sessionId: session.id })
   const change = (session: Pick<Session, 'room_name'>, decide: (row: Session) => Change | undefined) => sessions.change({ room_name: session.room_name }, decide)
 
-  /** None, but for one that LiveKit may still make: when that is over it is looked for once more. */
-  function none (row: Session): Partial<Session> {
-    const doubt = row.ingress_doubt_until && row.ingress_doubt_until.getTime() > clock.now() ? row.ingress_doubt_until : null
-    return { ingress: null, ingress_input: null, ingress_id: null, ingress_check_at: doubt }
+  /** None, but for one that LiveKit may have made after it was last `looked` for, ms: when its time is over it is looked for once more. */
+  function none (doubtUntil: Date | null, looked: number): Partial<Session> {
+    const doubt = doubtUntil && doubtUntil.getTime() > looked ? doubtUntil : null
+    return { ingress: null, ingress_input: null, ingress_id: null, ingress_doubt_until: doubt, ingress_check_at: doubt }
   }
 
   const deleted = (actor: string): NonNullable<Change['events']> => [{ at: later(0), type: 'ingress.deleted', actor, data: {} }]
@@ -90,6 +90,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
    * Whoever makes the next one meanwhile is not touched: its number is higher.
    */
   async function agree (session: Session, deadline?: number): Promise<void> {
+    const looked = clock.now()
     const stays = session.ingress === 'ready' && session.state === 'live' ? session.ingress_id : undefined
     const listed = (await livekit.list(session.room_name, deadline)).filter(({ name }) => numberOf(session, name) <= session.ingress_asks)
     for (const { id } of listed) if (id !== stays) await livekit.remove(id, deadline)
@@ -102,7 +103,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
       isRemoved = row.ingress === 'ready' || row.ingress === 'removing'
       // Gone in LiveKit while nobody here wanted that.
       const events = row.ingress === 'ready' && row.state === 'live' ? deleted('livekit') : []
-      return { session: none(row), events }
+      return { session: none(row.ingress_doubt_until, looked), events }
     })
     if (!isRemoved) return
     metrics.ingress(session, 'removed')
@@ -118,7 +119,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
       const overFor = over ? clock.now() - over.getTime() : 0
       if (overFor >= PATIENCE) {
         log.error({ err, ...fields(session) }, 'ingress given up: it may be left in LiveKit')
-        await change(session, (row) => isSame(row, session) ? { session: none(row) } : undefined)
+        await change(session, (row) => isSame(row, session) ? { session: none(row.ingress_doubt_until, clock.now()) } : undefined)
         return
       }
       log.warn({ err, ...fields(session) }, 'ingress could not be looked at')
@@ -179,8 +180,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
         }, call.deadline - UNDO_TIME)
       } catch (error) {
         metrics.ingress(session, 'failed')
-        const doubt = mayExist(error) ? {} : { ingress_doubt_until: doubtBefore }
-        await change(session, (row) => isMine(row) ? { session: { ...doubt, ...none({ ...row, ...doubt }) } } : undefined).catch(() => {}) // the loop's, later
+        await change(session, (row) => isMine(row) ? { session: none(mayExist(error) ? row.ingress_doubt_until : doubtBefore, -Infinity) } : undefined).catch(() => {}) // the loop's, later
         throw unavailable(error, session)
       }
 
