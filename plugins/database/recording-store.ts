@@ -1,15 +1,12 @@
 // Recordings in PostgreSQL: which are to be seen to, and files that are to be deleted. What a recording has come to is in the row of its session.
 import type { LeftFile, RecordingStore } from '../../src/sessions/recordings.ts'
-import type { Session } from '../../src/sessions/store.ts'
+import { takeDue } from './due.ts'
 import type { Database } from './query.ts'
 
-export function createRecordingStore ({ query }: Database): RecordingStore {
+export function createRecordingStore (database: Database): RecordingStore {
+  const { query } = database
   return {
-    due: (now, leaseUntil, limit) => query<Session>(`
-      update sessions s set recording_check_at = $2
-        from (select id from sessions where recording_check_at <= $1 order by recording_check_at limit $3 for update skip locked) due
-       where s.id = due.id
-      returning s.*`, [now, leaseUntil, limit]),
+    due: takeDue(database, 'recording_check_at'),
 
     leftDue: (now, leaseUntil, limit) => query<LeftFile>(`
       update recordings_left l set check_at = $2, attempts = attempts + 1
