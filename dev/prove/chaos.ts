@@ -1,6 +1,6 @@
 // `npm run prove:chaos`: each thing the service depends on killed, hanging, slow, reset, half-open or talking garbage, twice each, under load.
 // `npm run prove:chaos -- redis` runs one of them. What users saw, seconds until normal, what was lost; the table is in docs/performance.md.
-import { execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { createSign, generateKeyPairSync } from 'node:crypto'
 import { createServer } from 'node:http'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -12,6 +12,7 @@ import { freeTcpPort } from '../livekit/livekit.ts'
 import type { Fault, FaultProxy } from '../faults/fault-proxy.ts'
 import { percentile } from './figures.ts'
 import { claim, faultsBefore, neighbourhood, prove, seconds, sleep, until, type NeighbourhoodOptions } from './proof.ts'
+import { startRedis } from './redis.ts'
 import { startTraffic, statuses, type TrafficOptions } from './traffic.ts'
 
 const USERS = 10
@@ -88,8 +89,7 @@ await prove({
   },
   async Redis () {
     const port = await freeTcpPort()
-    const redis = spawn('redis-server', ['--port', String(port), '--save', '', '--bind', '127.0.0.1'], { stdio: 'ignore' })
-    redis.once('error', () => { console.error('This part takes a Redis: install redis-server.') })
+    const redis = await startRedis(port)
     const proxy = await faultsBefore(`redis://127.0.0.1:${port}`)
     try {
       const all = await parts({ env: { RATE_LIMIT_PER_MINUTE: '100000', REDIS_URL: `redis://127.0.0.1:${proxy.port}` } })

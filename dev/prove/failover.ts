@@ -1,9 +1,9 @@
 // npm run prove:failover: two LiveKit nodes on one Redis, two services, two workers, one PostgreSQL; each is killed in the middle of calls.
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -16,6 +16,7 @@ import { disposeParticipants, joinRoom } from '../livekit/participant.ts'
 import { startTestWorker } from '../livekit/test-worker.ts'
 import { startPostgres } from '../postgres.ts'
 import { claim, prove, seconds, sleep, until } from './proof.ts'
+import { startRedis } from './redis.ts'
 import { startService, type Service } from './service.ts'
 
 const CALLERS = 8
@@ -49,14 +50,6 @@ async function startBalancer (ports: number[]) {
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   return { url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => server.close() }
-}
-
-/** @param folder where it keeps its data, as compose has it; none: it keeps nothing */
-async function startRedis (port: number, folder?: string): Promise<ChildProcess> {
-  const redis = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', ...(folder ? ['--appendonly', 'yes', '--dir', folder] : [])], { stdio: 'ignore' })
-  await once(redis, 'spawn')
-  if (await until(() => new Promise((resolve) => { connect(port, '127.0.0.1', function (this: Socket) { this.destroy(); resolve(true) }).once('error', () => resolve(false)) }), 5000) === Infinity) throw new Error('Redis does not start')
-  return redis
 }
 
 /** A replica of the Redis on `port`, and three Sentinels that put it in its place once two of them agree that the other is gone. */

@@ -1,13 +1,12 @@
 // `npm run prove:ingress`: streams by RTMP (GStreamer) and WHIP (Chromium) through a real LiveKit Ingress into a session's room, on a real LiveKit
 // with Redis; what is left when the session ends, the user leaves, the Ingress dies, LiveKit or Redis is away, or the service is killed between two steps.
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { IngressClient } from 'livekit-server-sdk'
 import { ParticipantInfo_Kind as Kind, ParticipantInfo_State as State } from '@livekit/protocol'
 import { pushRtmp, pushWhip, startIngress, type Pusher, type RunningIngress } from '../livekit/ingress.ts'
 import { freeTcpPort, type LiveKitOptions } from '../livekit/livekit.ts'
 import { joinRoom } from '../livekit/participant.ts'
 import { claim, closing, neighbourhood, prove, seconds, sleep, until } from './proof.ts'
+import { startRedis } from './redis.ts'
 import { startService } from './service.ts'
 
 const DEPARTURE = 5 // s: what a session waits for a user who left
@@ -15,7 +14,8 @@ const DEPARTURE = 5 // s: what a session waits for a user who left
 /** A service that takes streams in, with all that this takes. */
 async function station ({ ingress: isThere = true, webhooks = true, faults = false, redis: hasRedis = true, livekit: options = {} }: { ingress?: boolean, webhooks?: boolean, faults?: boolean, redis?: boolean, livekit?: LiveKitOptions } = {}) {
   const [redisPort, rtmpPort, whipPort] = await Promise.all([freeTcpPort(), freeTcpPort(), freeTcpPort()])
-  const redis = hasRedis ? await startRedis(redisPort) : undefined
+  let redis = hasRedis ? await startRedis(redisPort) : undefined
+  closing(async () => { redis?.kill('SIGKILL') })
   const env = { INGRESS: 'on', VOICE_AGENT_NAME: '', VIDEO_AGENT_NAME: '', RECONCILE_INTERVAL: '2', DEPARTURE_TIMEOUT: String(DEPARTURE) }
   const place = await neighbourhood({
     env,
@@ -71,23 +71,7 @@ async function station ({ ingress: isThere = true, webhooks = true, faults = fal
     closing(() => next.stop())
     running = next
   }
-  return { ...place, client, session, bring, restart, ingress: () => ingress!, redis }
-}
-
-async function startRedis (port: number) {
-  let child: ChildProcess
-  const start = async () => {
-    child = spawn('redis-server', ['--port', String(port), '--save', '', '--bind', '127.0.0.1'], { stdio: 'ignore' })
-    child.once('error', () => { console.error('This takes a Redis: install redis-server.') })
-    await sleep(300)
-  }
-  const kill = async () => {
-    child.kill('SIGKILL')
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-  }
-  await start()
-  closing(kill)
-  return { start, kill }
+  return { ...place, client, session, bring, restart, ingress: () => ingress!, killRedis: () => redis!.kill('SIGKILL'), bringRedis: async () => { redis = await startRedis(redisPort) } }
 }
 
 const pushing = <P extends Pusher>(pusher: P): P => {
@@ -236,13 +220,13 @@ await prove({
   },
 
   async 'Redis is away, and comes back' () {
-    const { session, redis, bring } = await station({ ingress: false })
+    const { session, killRedis, bringRedis, bring } = await station({ ingress: false })
     const one = await session('alice')
-    await redis!.kill()
+    killRedis()
     const began = performance.now()
     const { status, body } = await one.make('whip')
     claim('it is said, within the time of a request', status === 503 && performance.now() - began < 7500, `${status} ${body.type.split(':').at(-1)} after ${seconds(performance.now() - began)}`)
-    await redis!.start()
+    await bringRedis()
     const made = await until(async () => (await one.make('rtmp')).status === 201, 30_000)
     claim('and made once it is back', made < Infinity && await one.listed() === 1, seconds(made))
     await bring()

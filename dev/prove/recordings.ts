@@ -1,18 +1,17 @@
 // `npm run prove:recordings`: a recording's life on a real LiveKit with Redis, a real S3-compatible storage and a stand-in of Egress; and what
 // happens when Egress is away, slow, full, fails or dies, and when its webhooks are lost. The figure behind each call is how long its start took.
-import { spawn } from 'node:child_process'
 import { freeTcpPort } from '../livekit/livekit.ts'
 import { startEgress, type StandInEgress } from '../livekit/egress.ts'
 import { joinRoom } from '../livekit/participant.ts'
 import { startStorage } from '../storage.ts'
 import { startReceiver } from '../webhooks/receiver.ts'
 import { claim, closing, neighbourhood, prove, seconds, until } from './proof.ts'
+import { startRedis } from './redis.ts'
 
 /** A service that records, with all that this takes. */
 async function studio ({ egress: isThere = true, webhooks = true }: { egress?: boolean, webhooks?: boolean } = {}) {
   const port = await freeTcpPort()
-  const redis = spawn('redis-server', ['--port', String(port), '--save', '', '--bind', '127.0.0.1'], { stdio: 'ignore' })
-  redis.once('error', () => { console.error('This takes a Redis: install redis-server.') })
+  const redis = await startRedis(port)
   closing(async () => { redis.kill() })
   const storage = await startStorage()
   closing(() => storage.stop())
