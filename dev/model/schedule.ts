@@ -77,7 +77,7 @@ const CALL_LIMIT = 3000
 /** A webhook wakes the reconciler; this often in one schedule, so that it has an end. */
 const WOKEN_PASSES = 4
 const never = new Promise<never>(() => {})
-const keys = createTranscriptKeys(`model:${'5e'.repeat(32)}`)
+const keys = createTranscriptKeys(Buffer.alloc(32, 0x5e).toString('base64'))
 const WRITERS = ['00000000-0000-4000-8000-0000000000a0', '00000000-0000-4000-8000-0000000000a1']
 const silent: Log = { debug () {}, info () {}, warn () {}, error () {} }
 
