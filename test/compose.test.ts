@@ -1,10 +1,11 @@
 // docker-compose.yml and the images it names: each container is contained, each image pinned, no secret written down.
 import { readFile } from 'node:fs/promises'
+import ipaddr from 'ipaddr.js'
 import t from 'tap'
 import { parse } from 'yaml'
 import { ConfigSchema } from '../plugins/config.ts'
 
-interface Network { internal?: boolean, ipam?: { config: [{ subnet: string }] } }
+interface Network { internal?: boolean, ipam?: { config: [{ subnet: string, ip_range: string }] } }
 interface Service {
   build?: string | { context: string, dockerfile?: string }
   image: string
@@ -135,6 +136,17 @@ t.test('LiveKit has one network with a way out and takes media there, and whoeve
   t.same(rtc.ips.includes, networks.edge!.ipam!.config.map(({ subnet }) => subnet))
   t.same(networksOf(services.livekit!).filter((name) => !networks[name]!.internal), ['edge'])
   for (const name of ['caddy', 'voice', 'ingress', 'egress']) t.ok(networksOf(services[name]!).includes('edge'), name)
+})
+
+t.test('no container is given the last address of its network, which Podman would, or that of Caddy', (t) => {
+  const { subnet, ip_range: range } = networks.edge!.ipam!.config[0]
+  const [whole, given] = [subnet, range].map((cidr) => ipaddr.IPv4.parseCIDR(cidr)) as [[ipaddr.IPv4, number], [ipaddr.IPv4, number]]
+  const last = ipaddr.IPv4.broadcastAddressFromCIDR(subnet)
+  t.ok(last.match(whole) && !last.match(given), `${last}`)
+  const { edge } = services.caddy!.networks as Record<string, { ipv4_address: string }>
+  const caddy = ipaddr.IPv4.parse(edge!.ipv4_address)
+  t.ok(caddy.match(whole) && !caddy.match(given), `${caddy}`)
+  t.end()
 })
 
 t.test('believes X-Forwarded-For from Caddy alone', (t) => {
