@@ -1,8 +1,8 @@
 // What every mode offers for a room of one's own: status, a fresh token, an ingress, the end, and the list of the live ones.
 import { Type, type TProperties } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { ingressInputs, type ModeName } from '../src/sessions/vocabulary.ts'
-import { at, choice, ingressProperties, problems, roomName, roomNameExample, Strict } from './schemas.ts'
+import type { ModeName } from '../src/sessions/vocabulary.ts'
+import { at, ingressKind, ingressProperties, problems, roomName, roomNameExample, Strict } from './schemas.ts'
 
 export interface RoomRoutesOptions {
   mode: ModeName
@@ -17,16 +17,16 @@ export interface RoomRoutesOptions {
 
 const Room = Type.Object({ room_name: roomName })
 const time = '2026-01-01T10:00:00.000Z'
-const IngressRequest = Strict({ input: choice(ingressInputs, 'How the stream is sent') }, { title: 'IngressRequest', examples: [{ input: 'rtmp' }, { input: 'whip' }] })
+const IngressRequest = Strict({ kind: ingressKind }, { title: 'IngressRequest', examples: [{ kind: 'rtmp' }, { kind: 'whip' }] })
 const MadeIngress = Type.Object({
   room_name: roomName,
-  input: choice(ingressInputs, 'How the stream is sent'),
+  kind: ingressKind,
   url: Type.String({ description: 'Where it is sent to' }),
   stream_key: Type.String({ description: 'The key that opens it, to whoever has it; told in this answer only. With WHIP it is the bearer token' })
 }, {
   title: 'MadeIngress',
   description: 'The ingress, and what it takes to send a stream into it',
-  examples: [{ room_name: roomNameExample, input: 'rtmp', url: 'rtmp://example.com:1935/live', stream_key: 'kG5fTqNHv3Zb' }]
+  examples: [{ room_name: roomNameExample, kind: 'rtmp', url: 'rtmp://example.com:1935/live', stream_key: 'kG5fTqNHv3Zb' }]
 })
 const DeletedIngress = Type.Object({ status: Type.Literal('deleted'), room_name: roomName }, { title: 'DeletedIngress', description: 'There is no ingress any more', examples: [{ status: 'deleted', room_name: roomNameExample }] })
 const StatusIngress = Type.Optional(Type.Object({ ...ingressProperties, live: Type.Boolean({ description: 'Its stream is in the room now' }) }, { title: 'IngressStatus', description: 'The ingress by which a stream can be brought in; missing when there is none' }))
@@ -80,7 +80,7 @@ export const roomRoutes: FastifyPluginAsyncTypebox<RoomRoutesOptions> = async (a
       response: { 201: MadeIngress, ...problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503) }
     }
   }, async (request, reply) => {
-    const ingress = await app.ingress.create(request, mode, request.params.room_name, request.body.input)
+    const ingress = await app.ingress.create(request, mode, request.params.room_name, request.body.kind)
     return reply.code(201).send(ingress)
   })
 

@@ -1,7 +1,7 @@
 // The words that several routes share: names, times, and the problems they may answer with.
 import createError from '@fastify/error'
 import { Type, type TObject, type TProperties } from '@sinclair/typebox'
-import { agentTypes, ingressInputs, ingressStates, recordingStates, type AgentType } from '../src/sessions/vocabulary.ts'
+import { agentTypes, ingressKinds, ingressStates, recordingStates, type AgentType } from '../src/sessions/vocabulary.ts'
 
 export const roomNameExample = 'fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015'
 export const roomName = Type.String({ pattern: '^[A-Za-z0-9._~:@|+=_-]{1,256}$', description: 'Name of the LiveKit room', examples: [roomNameExample] })
@@ -40,9 +40,11 @@ export const choiceOrNull = <const Words extends readonly string[]>(words: Words
 /** An object of these properties and no other: what a client misspells is refused, not dropped. */
 export const Strict = <Properties extends TProperties>(properties: Properties, options = {}): TObject<Properties> => Type.Object(properties, { additionalProperties: false, ...options })
 
+export const ingressKind = choice(ingressKinds, 'How the stream is sent')
+
 /** The ingress of a session, without its key. */
 export const ingressProperties = {
-  input: choice(ingressInputs, 'How a stream is sent'),
+  kind: ingressKind,
   state: choice(ingressStates, 'Being made, there, or being removed')
 }
 

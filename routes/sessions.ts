@@ -1,7 +1,7 @@
 // The history of sessions over HTTP: one's own, and for administrators everybody's, with what happened in each.
 import { Type, type FastifyPluginAsyncTypebox, type Static } from '@fastify/type-provider-typebox'
 import fp from 'fastify-plugin'
-import { agentStates, endReasons, eventTypes, modeNames, states, transcriptStates, type IngressInput, type IngressState } from '../src/sessions/vocabulary.ts'
+import { agentStates, endReasons, eventTypes, modeNames, states, transcriptStates, type IngressKind, type IngressState } from '../src/sessions/vocabulary.ts'
 import { at, atOrNull, choice, choiceOrNull, costOfUsage, givenTime, idOf, ingressProperties, problems, Recording, roomName, roomNameExample, startedAgentType, Strict, usageExample, usageProperties, userIdPattern } from './schemas.ts'
 
 const properties = {
@@ -28,7 +28,7 @@ const properties = {
     ],
     description: 'The recording; null when none was asked for'
   }),
-  ingress: Type.Unsafe<{ input: IngressInput, state: IngressState } | null>({
+  ingress: Type.Unsafe<{ kind: IngressKind, state: IngressState } | null>({
     oneOf: [Type.Object(ingressProperties, { title: 'Ingress' }), Type.Null()],
     description: 'The ingress by which its user can bring in a stream; null when there is none'
   }),

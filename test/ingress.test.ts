@@ -35,21 +35,21 @@ async function session (user: string) {
     id: id as string,
     room: room as string,
     token: token as string,
-    make: (input = 'rtmp', as = app.as(user)) => as.inject({ method: 'POST', url: at, payload: { input } }),
+    make: (kind = 'rtmp', as = app.as(user)) => as.inject({ method: 'POST', url: at, payload: { kind } }),
     remove: (as = app.as(user)) => as.inject({ method: 'DELETE', url: at }),
     status: async () => (await app.as(user).status(room)).json().ingress,
-    row: async () => (await query('select ingress, ingress_input, ingress_id, ingress_check_at from sessions where id = $1', [id]))[0],
+    row: async () => (await query('select ingress, ingress_kind, ingress_id, ingress_check_at from sessions where id = $1', [id]))[0],
     events: async () => query('select type, actor, data from session_events where session_id = $1 and type like \'ingress.%\' order by id', [id]),
     end: () => app.as(user).end(room)
   }
 }
-const none = { ingress: null, ingress_input: null, ingress_id: null, ingress_check_at: null }
+const none = { ingress: null, ingress_kind: null, ingress_id: null, ingress_check_at: null }
 
 t.test('off by default: refused, and LiveKit is not asked', async (t) => {
   const off = await appFor(t, environment(livekit, databaseUrl, { ...given, INGRESS: '' }))
   const { room_name: room } = (await off.as('otto').start()).json()
   const url = `/api/v1/voice-sessions/${room}/ingress`
-  sameProblem(t, await off.as('otto').inject({ method: 'POST', url, payload: { input: 'rtmp' } }), problem(422, 'Unprocessable Entity', 'ingress-off', 'Streams are not taken in here.'))
+  sameProblem(t, await off.as('otto').inject({ method: 'POST', url, payload: { kind: 'rtmp' } }), problem(422, 'Unprocessable Entity', 'ingress-off', 'Streams are not taken in here.'))
   t.same((await off.as('otto').inject({ method: 'DELETE', url })).json(), { status: 'deleted', room_name: room })
   t.same(edge.asked, [])
 })
@@ -72,14 +72,14 @@ t.test('address and key are told once; one at a time; deleted, another can be ma
   const made = await one.make('whip')
   t.equal(made.statusCode, 201)
   t.equal(made.headers['cache-control'], 'no-store')
-  t.same(made.json(), { room_name: one.room, input: 'whip', url: 'rtmp://edge/live', stream_key: 'secret-key-1' })
+  t.same(made.json(), { room_name: one.room, kind: 'whip', url: 'rtmp://edge/live', stream_key: 'secret-key-1' })
   t.match(edge.there, [{ name: `${one.id}.1`, roomName: one.room, inputType: IngressInput.WHIP_INPUT, participantIdentity: `ingress-${one.id}`, participantName: 'alice@example.com' }])
   sameProblem(t, await one.make(), exists)
   t.equal(edge.there.length, 1)
 
-  t.same(await one.status(), { input: 'whip', state: 'ready', live: false })
+  t.same(await one.status(), { kind: 'whip', state: 'ready', live: false })
   const { ingress } = (await app.as('alice').inject({ url: `/api/v1/sessions/${one.id}` })).json()
-  t.same(ingress, { input: 'whip', state: 'ready' })
+  t.same(ingress, { kind: 'whip', state: 'ready' })
   t.notOk(JSON.stringify([await query('select * from sessions'), await query('select * from session_events'), app.logs]).includes('secret-key'), 'the key is nowhere')
 
   t.same((await one.remove()).json(), { status: 'deleted', room_name: one.room })
@@ -88,9 +88,9 @@ t.test('address and key are told once; one at a time; deleted, another can be ma
   t.same((await one.remove()).json(), { status: 'deleted', room_name: one.room }, 'again')
   t.equal((await one.make()).json().stream_key, 'secret-key-2')
   t.same(await one.events(), [
-    { type: 'ingress.created', actor: 'user:alice', data: { input: 'whip' } },
+    { type: 'ingress.created', actor: 'user:alice', data: { kind: 'whip' } },
     { type: 'ingress.deleted', actor: 'user:alice', data: {} },
-    { type: 'ingress.created', actor: 'user:alice', data: { input: 'rtmp' } }
+    { type: 'ingress.created', actor: 'user:alice', data: { kind: 'rtmp' } }
   ])
   await one.end()
 })
@@ -111,7 +111,7 @@ t.test('for the owner of a live session alone', async (t) => {
     sameProblem(t, await one.remove(other), notYours)
   }
   for (const method of ['POST', 'DELETE'] as const) {
-    sameProblem(t, await app.as('bert').inject({ method, url: `/api/v1/video/${one.room}/ingress`, ...(method === 'POST' && { payload: { input: 'rtmp' } }) }), notFound)
+    sameProblem(t, await app.as('bert').inject({ method, url: `/api/v1/video/${one.room}/ingress`, ...(method === 'POST' && { payload: { kind: 'rtmp' } }) }), notFound)
   }
   t.equal((await one.make('srt')).statusCode, 400)
   await one.end()
@@ -309,7 +309,7 @@ t.test('its stream counts as nobody; a stream whose ingress is gone is sent away
   const one = await session('jane')
   await one.make()
   const pushing = await stream(one.room, `ingress-${one.id}`, edge.there[0]!.ingressId)
-  t.match((await app.as('jane').status(one.room)).json(), { active: false, participants: 0, agent_connected: false, ingress: { input: 'rtmp', state: 'ready', live: true } })
+  t.match((await app.as('jane').status(one.room)).json(), { active: false, participants: 0, agent_connected: false, ingress: { kind: 'rtmp', state: 'ready', live: true } })
   t.match((await app.as('jane').active()).json().sessions, [{ participants: 0 }])
   const user = await joinRoom({ url: livekit.url, token: one.token })
   t.match((await app.as('jane').status(one.room)).json(), { active: true, participants: 1 })

@@ -163,7 +163,7 @@ export function createStatements () {
         recording_started_at: null,
         recording_ended_at: null,
         ingress: null,
-        ingress_input: null,
+        ingress_kind: null,
         ingress_id: null,
         ingress_asks: 0,
         ingress_doubt_until: null,

@@ -50,7 +50,7 @@ async function station ({ ingress: isThere = true, webhooks = true, faults = fal
       room,
       token,
       participant,
-      make: (input: 'rtmp' | 'whip') => place.call(user, 'POST', `${path}/ingress`, { input }),
+      make: (kind: 'rtmp' | 'whip') => place.call(user, 'POST', `${path}/ingress`, { kind }),
       remove: () => place.call(user, 'DELETE', `${path}/ingress`),
       status: () => place.call(user, 'GET', `${path}/status`),
       end: () => place.end(user, room),
@@ -79,21 +79,21 @@ const pushing = <P extends Pusher>(pusher: P): P => {
   return pusher
 }
 const isCut = (pusher: Pusher, limit = 20_000) => until(() => pusher.isOver(), limit)
-const push = (input: 'rtmp' | 'whip', { url, stream_key: key }: { url: string, stream_key: string }) => input === 'rtmp' ? pushRtmp(url, key) : pushWhip(url, key)
+const push = (kind: 'rtmp' | 'whip', { url, stream_key: key }: { url: string, stream_key: string }) => kind === 'rtmp' ? pushRtmp(url, key) : pushWhip(url, key)
 
 /** The life of one stream, from the key to the end. */
-async function life (input: 'rtmp' | 'whip', options: Parameters<typeof station>[0] = {}) {
+async function life (kind: 'rtmp' | 'whip', options: Parameters<typeof station>[0] = {}) {
   const { session, service, ingress } = await station(options)
   const one = await session('alice')
   const began = performance.now()
-  const { status, body } = await one.make(input)
-  claim('its user gets address and key', status === 201 && body.url.startsWith(input === 'rtmp' ? 'rtmp://' : 'http://') && body.stream_key.length >= 12, seconds(performance.now() - began))
-  const second = await one.make(input)
+  const { status, body } = await one.make(kind)
+  claim('its user gets address and key', status === 201 && body.url.startsWith(kind === 'rtmp' ? 'rtmp://' : 'http://') && body.stream_key.length >= 12, seconds(performance.now() - began))
+  const second = await one.make(kind)
   claim('one at a time', second.status === 409 && second.body.type === 'urn:livekit-sessions:problem:ingress-exists')
   const waiting = (await one.status()).body
   claim('it waits for its stream', waiting.ingress.state === 'ready' && !waiting.ingress.live && !JSON.stringify(waiting).includes(body.stream_key))
 
-  const pusher = pushing(await push(input, body))
+  const pusher = pushing(await push(kind, body))
   const arrived = await one.arrives()
   const stream = await one.stream()
   claim('the stream is in the room, sound and picture, as a participant of kind INGRESS', arrived < Infinity && stream?.kind === Kind.INGRESS && stream.tracks.length === 2, `${seconds(arrived)} after the push began`)
@@ -111,7 +111,7 @@ async function life (input: 'rtmp' | 'whip', options: Parameters<typeof station>
   const cut = await isCut(pusher)
   claim('whoever pushes is cut off', cut < Infinity, seconds(cut))
   claim('the record has none', await until(async () => (await one.row()).ingress === null && (await one.row()).ingress_check_at === null, 5000) < Infinity)
-  const again = pushing(await push(input, body))
+  const again = pushing(await push(kind, body))
   const back = await until(async () => await one.roomIsThere() || await one.stream(), 10_000)
   claim('the old key opens nothing: no room comes back', back === Infinity && again.isOver(), '10 s')
   claim('the key is in no log', !service.log().includes(body.stream_key))

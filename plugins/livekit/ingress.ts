@@ -36,12 +36,12 @@ export function createIngressCalls (options: AsideOptions): Ingress & { close: (
   }
 
   return {
-    async create ({ name, roomName, input, identity, participantName }, deadline) {
+    async create ({ name, roomName, kind, identity, participantName }, deadline) {
       const { ingressId: id, url, streamKey } = await call('CreateIngress', limitOf(CALL_LIMIT, deadline),
-        (client) => client.createIngress(inputs[input], { name, roomName, participantIdentity: identity, participantName }))
+        (client) => client.createIngress(inputs[kind], { name, roomName, participantIdentity: identity, participantName }))
       if (url) return { id, url, streamKey }
       await remove(id, deadline)
-      throw Object.assign(new IngressNotMade(`LiveKit has no address for it: ingress.${input}_base_url`), { outcome: 'refused' as const })
+      throw Object.assign(new IngressNotMade(`LiveKit has no address for it: ingress.${kind}_base_url`), { outcome: 'refused' as const })
     },
 
     // Never without a name: that lists everybody's.

@@ -12,13 +12,13 @@ import { streamIdentity } from './presence.ts'
 import type { Outcome } from './rooms.ts'
 import type { Change, Session, SessionStore } from './store.ts'
 import { noTracing, type Tracing } from './tracing.ts'
-import type { IngressInput, ModeName } from './vocabulary.ts'
+import type { IngressKind, ModeName } from './vocabulary.ts'
 
 export interface IngressSpec {
   /** What it is found by in `list`. */
   name: string
   roomName: string
-  input: IngressInput
+  kind: IngressKind
   /** Of the participant that the stream becomes. */
   identity: string
   participantName: string
@@ -80,7 +80,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
   /** None, but for one that LiveKit may have made after it was last `looked` for, ms: when its time is over it is looked for once more. */
   function none (doubtUntil: Date | null, looked: number): Partial<Session> {
     const doubt = doubtUntil && doubtUntil.getTime() > looked ? doubtUntil : null
-    return { ingress: null, ingress_input: null, ingress_id: null, ingress_doubt_until: doubt, ingress_check_at: doubt }
+    return { ingress: null, ingress_kind: null, ingress_id: null, ingress_doubt_until: doubt, ingress_check_at: doubt }
   }
 
   const deleted = (actor: string): NonNullable<Change['events']> => [{ at: later(0), type: 'ingress.deleted', actor, data: {} }]
@@ -135,7 +135,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
   }
 
   /** Claims the next number in the row, before LiveKit is asked. @throws SessionNotFound, IngressExists */
-  async function claim (session: Session, input: IngressInput): Promise<{ number: number, isMine: (row: Session) => boolean, doubtBefore: Date | null }> {
+  async function claim (session: Session, kind: IngressKind): Promise<{ number: number, isMine: (row: Session) => boolean, doubtBefore: Date | null }> {
     let number: number | undefined
     let doubtBefore: Date | null = null
     const row = await change(session, (row) => {
@@ -143,7 +143,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
       if (row.state !== 'live' || row.ingress !== null) return undefined
       number = row.ingress_asks + 1
       doubtBefore = row.ingress_doubt_until
-      return { session: { ingress: 'making', ingress_input: input, ingress_asks: number, ingress_doubt_until: later(DOUBT), ingress_check_at: later(DOUBT) } }
+      return { session: { ingress: 'making', ingress_kind: kind, ingress_asks: number, ingress_doubt_until: later(DOUBT), ingress_check_at: later(DOUBT) } }
     })
     if (number === undefined) throw row?.state === 'live' ? new IngressExists() : new SessionNotFound()
     const mine = number
@@ -165,16 +165,16 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
      * Makes the one ingress of a live session of one's own: row, RPC, row. The key is in this answer and nowhere else.
      * @throws IngressOff, SessionNotFound, NotYourSession, IngressExists, IngressUnavailable, IngressDeleted
      */
-    async create (call: Call, modeName: ModeName, roomName: string, input: IngressInput) {
+    async create (call: Call, modeName: ModeName, roomName: string, kind: IngressKind) {
       if (!isOn) throw new IngressOff()
       const session = await own(call, modeName, roomName, ['live'])
-      const { number, isMine, doubtBefore } = await claim(session, input)
+      const { number, isMine, doubtBefore } = await claim(session, kind)
       let made: StreamTarget
       try {
         made = await livekit.create({
           name: nameOf(session, number),
           roomName,
-          input,
+          kind,
           identity: streamIdentity(session),
           participantName: modes[modeName].participantName(call.user)
         }, call.deadline - UNDO_TIME)
@@ -189,7 +189,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
         ready = await change(session, (row) => isMine(row) && row.state === 'live'
           ? {
               session: { ingress: 'ready', ingress_id: made.id, ingress_doubt_until: doubtBefore, ingress_check_at: later(LOOK) },
-              events: [{ at: later(0), type: 'ingress.created', actor: `user:${call.user.id}`, data: { input } }]
+              events: [{ at: later(0), type: 'ingress.created', actor: `user:${call.user.id}`, data: { kind } }]
             }
           : undefined)
       } finally {
@@ -198,8 +198,8 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
       }
       if (ready?.ingress_id !== made.id) throw ready?.state === 'live' ? new IngressDeleted() : new SessionNotFound()
       metrics.ingress(ready, 'made')
-      call.log.info({ roomName, userId: call.user.id, input }, 'ingress made')
-      return { room_name: roomName, input, url: made.url, stream_key: made.streamKey }
+      call.log.info({ roomName, userId: call.user.id, kind }, 'ingress made')
+      return { room_name: roomName, kind, url: made.url, stream_key: made.streamKey }
     },
 
     /**

@@ -25,8 +25,8 @@ export function toRecord (session: Session) {
 }
 
 /** The ingress without its key, which its user was told when it was made. */
-export function ingressOf ({ ingress: state, ingress_input: input }: Session) {
-  return state ? { input: input!, state } : null
+export function ingressOf ({ ingress: state, ingress_kind: kind }: Session) {
+  return state ? { kind: kind!, state } : null
 }
 
 /** The recording without its link (`recordings.ts`); a session has one at most, of its id. Times of a message that was stored are strings. */

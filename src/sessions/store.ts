@@ -1,5 +1,5 @@
 // What the rules need from the database: the record of a session and the few ways it may change.
-import type { AgentState, AgentType, EndReason, EventType, IngressInput, IngressState, ModeName, RecordingState, State, TranscriptState } from './vocabulary.ts'
+import type { AgentState, AgentType, EndReason, EventType, IngressKind, IngressState, ModeName, RecordingState, State, TranscriptState } from './vocabulary.ts'
 
 /** One user's room from start to end, as it stands in the table `sessions`. */
 export interface Session {
@@ -39,7 +39,7 @@ export interface Session {
   recording_check_at: Date | null
   /** Null when there is none, and none is to be. */
   ingress: IngressState | null
-  ingress_input: IngressInput | null
+  ingress_kind: IngressKind | null
   /** LiveKit's id of it, once that is known. */
   ingress_id: string | null
   /** How often LiveKit was asked for one: each has its number in its name. */

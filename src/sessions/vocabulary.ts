@@ -43,8 +43,8 @@ export const ingressStates = ['making', 'ready', 'removing'] as const
 export type IngressState = typeof ingressStates[number]
 
 /** How a stream comes in. */
-export const ingressInputs = ['rtmp', 'whip'] as const
-export type IngressInput = typeof ingressInputs[number]
+export const ingressKinds = ['rtmp', 'whip'] as const
+export type IngressKind = typeof ingressKinds[number]
 
 /** Whose a line of a transcript is; of a tool it has the name only. */
 export const speakers = ['user', 'agent', 'tool'] as const

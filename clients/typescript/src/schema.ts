@@ -892,11 +892,11 @@ export interface components {
         /** @description The ingress by which a stream can be brought in; missing when there is none */
         IngressStatus: {
             /**
-             * @description How a stream is sent
+             * @description How the stream is sent
              * @example rtmp
              * @enum {string}
              */
-            input: "rtmp" | "whip";
+            kind: "rtmp" | "whip";
             /**
              * @description Being made, there, or being removed
              * @example making
@@ -933,7 +933,7 @@ export interface components {
              * @example rtmp
              * @enum {string}
              */
-            input: "rtmp" | "whip";
+            kind: "rtmp" | "whip";
         };
         /** @description The ingress, and what it takes to send a stream into it */
         MadeIngress: {
@@ -947,7 +947,7 @@ export interface components {
              * @example rtmp
              * @enum {string}
              */
-            input: "rtmp" | "whip";
+            kind: "rtmp" | "whip";
             /** @description Where it is sent to */
             url: string;
             /** @description The key that opens it, to whoever has it; told in this answer only. With WHIP it is the bearer token */
@@ -1217,11 +1217,11 @@ export interface components {
         };
         Ingress: {
             /**
-             * @description How a stream is sent
+             * @description How the stream is sent
              * @example rtmp
              * @enum {string}
              */
-            input: "rtmp" | "whip";
+            kind: "rtmp" | "whip";
             /**
              * @description Being made, there, or being removed
              * @example making
@@ -2430,7 +2430,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "room_name": "fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015",
-                     *       "input": "rtmp",
+                     *       "kind": "rtmp",
                      *       "url": "rtmp://example.com:1935/live",
                      *       "stream_key": "kG5fTqNHv3Zb"
                      *     }
@@ -3142,7 +3142,7 @@ export interface operations {
                     /**
                      * @example {
                      *       "room_name": "fitness-voice-alice-9f86d081884c7d659a2feaa0c55ad015",
-                     *       "input": "rtmp",
+                     *       "kind": "rtmp",
                      *       "url": "rtmp://example.com:1935/live",
                      *       "stream_key": "kG5fTqNHv3Zb"
                      *     }

@@ -2,7 +2,7 @@
 -- The stream key is not kept.
 alter table sessions
   add column ingress text check (ingress in ('making', 'ready', 'removing')),
-  add column ingress_input text check (ingress_input in ('rtmp', 'whip')),
+  add column ingress_kind text check (ingress_kind in ('rtmp', 'whip')),
   add column ingress_id text,
   add column ingress_asks integer not null default 0,
   add column ingress_doubt_until timestamptz,

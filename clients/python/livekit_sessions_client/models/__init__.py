@@ -27,12 +27,12 @@ from .ended_voice_session_status import EndedVoiceSessionStatus
 from .erased_user import ErasedUser
 from .erased_user_status import ErasedUserStatus
 from .ingress import Ingress
-from .ingress_input import IngressInput
+from .ingress_kind import IngressKind
 from .ingress_request import IngressRequest
-from .ingress_request_input import IngressRequestInput
+from .ingress_request_kind import IngressRequestKind
 from .ingress_state import IngressState
 from .ingress_status import IngressStatus
-from .ingress_status_input import IngressStatusInput
+from .ingress_status_kind import IngressStatusKind
 from .ingress_status_state import IngressStatusState
 from .issued_token import IssuedToken
 from .list_counselor_categories_all import ListCounselorCategoriesAll
@@ -40,7 +40,7 @@ from .list_sessions_mode import ListSessionsMode
 from .list_sessions_state import ListSessionsState
 from .list_webhook_deliveries_state import ListWebhookDeliveriesState
 from .made_ingress import MadeIngress
-from .made_ingress_input import MadeIngressInput
+from .made_ingress_kind import MadeIngressKind
 from .new_counselor_category import NewCounselorCategory
 from .new_webhook_endpoint import NewWebhookEndpoint
 from .new_webhook_endpoint_events_item import NewWebhookEndpointEventsItem
@@ -151,12 +151,12 @@ __all__ = (
     "ErasedUser",
     "ErasedUserStatus",
     "Ingress",
-    "IngressInput",
+    "IngressKind",
     "IngressRequest",
-    "IngressRequestInput",
+    "IngressRequestKind",
     "IngressState",
     "IngressStatus",
-    "IngressStatusInput",
+    "IngressStatusKind",
     "IngressStatusState",
     "IssuedToken",
     "ListCounselorCategoriesAll",
@@ -164,7 +164,7 @@ __all__ = (
     "ListSessionsState",
     "ListWebhookDeliveriesState",
     "MadeIngress",
-    "MadeIngressInput",
+    "MadeIngressKind",
     "NewCounselorCategory",
     "NewWebhookEndpoint",
     "NewWebhookEndpointEventsItem",

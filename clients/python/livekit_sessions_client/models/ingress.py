@@ -6,7 +6,7 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.ingress_input import IngressInput
+from ..models.ingress_kind import IngressKind
 from ..models.ingress_state import IngressState
 
 T = TypeVar("T", bound="Ingress")
@@ -16,16 +16,16 @@ T = TypeVar("T", bound="Ingress")
 class Ingress:
     """
     Attributes:
-        input_ (IngressInput): How a stream is sent
+        kind (IngressKind): How the stream is sent
         state (IngressState): Being made, there, or being removed
     """
 
-    input_: IngressInput
+    kind: IngressKind
     state: IngressState
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        input_ = self.input_.value
+        kind = self.kind.value
 
         state = self.state.value
 
@@ -33,7 +33,7 @@ class Ingress:
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "input": input_,
+                "kind": kind,
                 "state": state,
             }
         )
@@ -43,12 +43,12 @@ class Ingress:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-        input_ = IngressInput(d.pop("input"))
+        kind = IngressKind(d.pop("kind"))
 
         state = IngressState(d.pop("state"))
 
         ingress = cls(
-            input_=input_,
+            kind=kind,
             state=state,
         )
 

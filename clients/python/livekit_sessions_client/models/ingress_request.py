@@ -5,7 +5,7 @@ from typing import Any, Self, TypeVar
 
 from attrs import define as _attrs_define
 
-from ..models.ingress_request_input import IngressRequestInput
+from ..models.ingress_request_kind import IngressRequestKind
 
 T = TypeVar("T", bound="IngressRequest")
 
@@ -14,19 +14,19 @@ T = TypeVar("T", bound="IngressRequest")
 class IngressRequest:
     """
     Attributes:
-        input_ (IngressRequestInput): How the stream is sent
+        kind (IngressRequestKind): How the stream is sent
     """
 
-    input_: IngressRequestInput
+    kind: IngressRequestKind
 
     def to_dict(self) -> dict[str, Any]:
-        input_ = self.input_.value
+        kind = self.kind.value
 
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
             {
-                "input": input_,
+                "kind": kind,
             }
         )
 
@@ -35,10 +35,10 @@ class IngressRequest:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-        input_ = IngressRequestInput(d.pop("input"))
+        kind = IngressRequestKind(d.pop("kind"))
 
         ingress_request = cls(
-            input_=input_,
+            kind=kind,
         )
 
         return ingress_request

@@ -6,7 +6,7 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.ingress_status_input import IngressStatusInput
+from ..models.ingress_status_kind import IngressStatusKind
 from ..models.ingress_status_state import IngressStatusState
 
 T = TypeVar("T", bound="IngressStatus")
@@ -17,18 +17,18 @@ class IngressStatus:
     """The ingress by which a stream can be brought in; missing when there is none
 
     Attributes:
-        input_ (IngressStatusInput): How a stream is sent
+        kind (IngressStatusKind): How the stream is sent
         state (IngressStatusState): Being made, there, or being removed
         live (bool): Its stream is in the room now
     """
 
-    input_: IngressStatusInput
+    kind: IngressStatusKind
     state: IngressStatusState
     live: bool
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        input_ = self.input_.value
+        kind = self.kind.value
 
         state = self.state.value
 
@@ -38,7 +38,7 @@ class IngressStatus:
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "input": input_,
+                "kind": kind,
                 "state": state,
                 "live": live,
             }
@@ -49,14 +49,14 @@ class IngressStatus:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
-        input_ = IngressStatusInput(d.pop("input"))
+        kind = IngressStatusKind(d.pop("kind"))
 
         state = IngressStatusState(d.pop("state"))
 
         live = d.pop("live")
 
         ingress_status = cls(
-            input_=input_,
+            kind=kind,
             state=state,
             live=live,
         )

@@ -6,7 +6,7 @@ from typing import Any, Self, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.made_ingress_input import MadeIngressInput
+from ..models.made_ingress_kind import MadeIngressKind
 
 T = TypeVar("T", bound="MadeIngress")
 
@@ -17,14 +17,14 @@ class MadeIngress:
 
     Attributes:
         room_name (str): Name of the LiveKit room
-        input_ (MadeIngressInput): How the stream is sent
+        kind (MadeIngressKind): How the stream is sent
         url (str): Where it is sent to
         stream_key (str): The key that opens it, to whoever has it; told in this answer only. With WHIP it is the bearer
             token
     """
 
     room_name: str
-    input_: MadeIngressInput
+    kind: MadeIngressKind
     url: str
     stream_key: str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -32,7 +32,7 @@ class MadeIngress:
     def to_dict(self) -> dict[str, Any]:
         room_name = self.room_name
 
-        input_ = self.input_.value
+        kind = self.kind.value
 
         url = self.url
 
@@ -43,7 +43,7 @@ class MadeIngress:
         field_dict.update(
             {
                 "room_name": room_name,
-                "input": input_,
+                "kind": kind,
                 "url": url,
                 "stream_key": stream_key,
             }
@@ -56,7 +56,7 @@ class MadeIngress:
         d = dict(src_dict)
         room_name = d.pop("room_name")
 
-        input_ = MadeIngressInput(d.pop("input"))
+        kind = MadeIngressKind(d.pop("kind"))
 
         url = d.pop("url")
 
@@ -64,7 +64,7 @@ class MadeIngress:
 
         made_ingress = cls(
             room_name=room_name,
-            input_=input_,
+            kind=kind,
             url=url,
             stream_key=stream_key,
         )

@@ -1,7 +1,7 @@
 from enum import StrEnum
 
 
-class IngressStatusInput(StrEnum):
+class MadeIngressKind(StrEnum):
     RTMP = "rtmp"
     WHIP = "whip"
 

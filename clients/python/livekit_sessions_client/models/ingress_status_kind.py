@@ -1,7 +1,7 @@
 from enum import StrEnum
 
 
-class MadeIngressInput(StrEnum):
+class IngressStatusKind(StrEnum):
     RTMP = "rtmp"
     WHIP = "whip"
 

@@ -1,7 +1,7 @@
 from enum import StrEnum
 
 
-class IngressInput(StrEnum):
+class IngressKind(StrEnum):
     RTMP = "rtmp"
     WHIP = "whip"
 

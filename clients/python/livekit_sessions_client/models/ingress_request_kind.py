@@ -1,7 +1,7 @@
 from enum import StrEnum
 
 
-class IngressRequestInput(StrEnum):
+class IngressRequestKind(StrEnum):
     RTMP = "rtmp"
     WHIP = "whip"
 
