@@ -1,10 +1,9 @@
 // The transcript of a call: hands over to the service what is said while it is said, sentence by sentence, so that a crash loses the last one at most.
 import { voice } from '@livekit/agents'
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from './call.ts'
-import { reasonOf, type Logger } from './log.ts'
-import { FAREWELL, isFinal, PAUSES, post, serviceOf, type Service } from './service.ts'
+import type { Logger } from './log.ts'
+import { FAREWELL, handOver, serviceOf, type Service } from './service.ts'
 
 /** `summary`: what all of it was about. */
 export type Speaker = 'user' | 'agent' | 'tool' | 'summary'
@@ -32,7 +31,6 @@ export interface Transcript {
  * Opens a transcript: lines go to the service one request after the other, again until it has them or refuses them for good.
  */
 export function openTranscript (service: Service, log: Logger): Transcript {
-  const url = new URL('transcript', service.url)
   const writer = randomUUID()
   /** What the service does not have yet, by number. */
   const waiting = new Map<number, Line>()
@@ -42,39 +40,21 @@ export function openTranscript (service: Service, log: Logger): Transcript {
   let isOpen = true
   let sending: Promise<void> | undefined
 
-  /** One batch, until the service has it. @returns false when it never will. */
-  async function deliver (lines: Line[], done: boolean): Promise<boolean> {
-    for (let pause = PAUSES.first; ; pause = Math.min(pause * 2, PAUSES.longest)) {
-      let reason: string
-      try {
-        const status = await post(url, service.token, { writer, lines, ...(done && { done }) }, giveUp.signal)
-        if (status === 200) return true
-        if (isFinal(status)) {
-          log.warn({ status }, 'the transcript takes nothing more')
-          return false
-        }
-        reason = `status ${status}`
-      } catch (error) {
-        reason = reasonOf(error)
-      }
-      if (giveUp.signal.aborted) return false
-      if (pause === PAUSES.first) log.warn({ reason }, 'the transcript is not taken: trying again')
-      await sleep(pause, undefined, { signal: giveUp.signal }).catch(() => {})
-      // A line may have grown meanwhile.
-      lines = lines.map((line) => waiting.get(line.seq) ?? line)
-    }
-  }
-
   async function send (done: boolean): Promise<void> {
     do {
       const lines = [...waiting.values()].sort((a, b) => a.seq - b.seq).slice(0, BATCH)
       const last = done && lines.length === waiting.size
-      if (!await deliver(lines, last)) {
+      let sent: Line[] = []
+      const batch = () => {
+        sent = lines.map(({ seq }) => waiting.get(seq)!) // one may have grown since the last try
+        return { writer, lines: sent, ...(last && { done: true }) }
+      }
+      if (!await handOver({ service, path: 'transcript', log, giveUp: giveUp.signal }, batch)) {
         isOpen = false
         waiting.clear()
         return
       }
-      for (const { seq, revision } of lines) if ((waiting.get(seq)?.revision ?? -1) <= revision) waiting.delete(seq)
+      for (const line of sent) if (waiting.get(line.seq) === line) waiting.delete(line.seq)
     } while (waiting.size > 0)
   }
 

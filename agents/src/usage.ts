@@ -3,8 +3,8 @@ import { voice, type llm, type metrics } from '@livekit/agents'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from './call.ts'
-import { reasonOf, type Logger } from './log.ts'
-import { FAREWELL, isFinal, PAUSES, post, serviceOf, type Service } from './service.ts'
+import type { Logger } from './log.ts'
+import { FAREWELL, handOver, serviceOf, type Service } from './service.ts'
 import { END_CALL } from './transcript.ts'
 
 /** Milliseconds between two reports. */
@@ -24,7 +24,6 @@ export interface UsageReports {
  * Reports follow each other, and each has all there is: one that is lost is in the next one.
  */
 export function openUsage (service: Service, log: Logger): UsageReports {
-  const url = new URL('usage', service.url)
   const writer = randomUUID()
   const giveUp = new AbortController()
   const hurry = new AbortController()
@@ -32,33 +31,20 @@ export function openUsage (service: Service, log: Logger): UsageReports {
   let unsent: Totals | undefined
   let isOpen = true
   let sending: Promise<void> | undefined
-  const pause = (ms: number, until = giveUp.signal) => sleep(ms, undefined, { signal: until }).catch(() => {})
 
   async function send (): Promise<void> {
-    let wait = PAUSES.first
-    while (unsent && isOpen && !giveUp.signal.aborted) {
-      const totals = unsent
-      let reason: string
-      try {
-        const status = await post(url, service.token, { writer, seq: seq++, ...totals }, giveUp.signal)
-        if (status === 200) {
-          if (unsent === totals) unsent = undefined
-          wait = PAUSES.first
-          await pause(EVERY, hurry.signal)
-          continue
-        }
-        if (isFinal(status)) {
-          log.warn({ status }, 'the service takes no more reports of what is used')
-          isOpen = false
-          return
-        }
-        reason = `status ${status}`
-      } catch (error) {
-        reason = reasonOf(error)
+    while (unsent && !giveUp.signal.aborted) {
+      let sent: Totals | undefined
+      const latest = () => {
+        sent = unsent
+        return { writer, seq: seq++, ...sent }
       }
-      if (wait === PAUSES.first) log.warn({ reason }, 'what is used cannot be told: trying again')
-      await pause(wait)
-      wait = Math.min(wait * 2, PAUSES.longest)
+      if (!await handOver({ service, path: 'usage', log, giveUp: giveUp.signal }, latest)) {
+        isOpen = false
+        return
+      }
+      if (unsent === sent) unsent = undefined
+      await sleep(EVERY, undefined, { signal: hurry.signal }).catch(() => {})
     }
   }
 

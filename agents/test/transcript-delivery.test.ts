@@ -40,11 +40,13 @@ test('a service that is away for a moment gets every line, the latest of each, i
   line.set('One. Two.')
   line.set('One. Two.')
   for (let n = 0; n < 20; n++) transcript.begin('user', `line ${n}`)
+  await until('the first try has failed', () => bodies.length === 2)
   line.set('One. Two. Three.')
   await transcript.close()
   const taken = bodies.slice(3).flatMap(({ lines }) => lines)
   assert.deepEqual(taken.filter(({ seq }) => seq === 1).at(-1)?.text, 'One. Two. Three.')
   assert.deepEqual(new Set(taken.map(({ seq }) => seq)), new Set(Array.from({ length: 21 }, (_, n) => n + 1)))
+  assert.equal(new Set(taken.map(({ seq, revision }) => `${seq}.${revision}`)).size, taken.length, 'nothing that it has is sent again')
   assert.ok(bodies.every(({ lines }) => lines.length <= 8))
   assert.deepEqual(bodies.map(({ done }) => done ?? false), [...bodies.slice(1).map(() => false), true])
   assert.equal(new Set(bodies.map(({ writer }) => writer)).size, 1)
@@ -59,7 +61,7 @@ test('a transcript that is over is left alone', async (t) => {
   transcript.begin('user', 'more')
   await transcript.close()
   assert.equal(bodies.length, 2)
-  assert.deepEqual(warnings, [{ status: 409 }])
+  assert.deepEqual(warnings, [{ status: 409, what: 'transcript' }])
 })
 
 test('a service that is away for good holds up the end of a call for 5 s, and no more', async (t) => {

@@ -52,7 +52,7 @@ test('a service that takes no more is left alone', async (t) => {
   usage.put({ ...nothing, tool_calls: 2 })
   await usage.close()
   assert.equal(bodies.length, 1)
-  assert.deepEqual(warnings, [{ status: 404 }])
+  assert.deepEqual(warnings, [{ status: 404, what: 'usage' }])
 })
 
 test('nothing used, nothing told', async (t) => {
