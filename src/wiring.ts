@@ -61,7 +61,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   const categories = createCategories({ categories: app.categoryStore, audit, clock })
   const transcripts = createTranscripts({ store: app.transcriptStore, keys: config.TRANSCRIPT_KEYS ? createTranscriptKeys(config.TRANSCRIPT_KEYS) : undefined, audit, clock, log })
   const usage = createUsage({ store: app.usageStore, prices: app.prices, audit, clock, log, keepDays: config.RETENTION_DAYS })
-  const recordings = createRecordings({ store: app.recordingStore, sessions: store, egress: livekit.egress, files: app.recordingFiles, audit, clock, log, metrics })
+  const recordings = createRecordings({ store: app.recordingStore, sessions: store, egress: livekit.egress, isOn: config.RECORDINGS !== 'off', files: app.recordingFiles, audit, clock, log, metrics })
   const ingress = createIngress({ store: app.ingressStore, sessions: store, livekit: livekit.ingress, isOn: config.INGRESS === 'on', modes, audit, clock, log, metrics, tracing })
   const toolTokens = createToolTokens({ keys: config.TOOL_TOKEN_KEYS, store, clock })
   const agentTokens = createAgentTokens(config.LIVEKIT_API_SECRET, clock)
@@ -155,6 +155,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   app.addHook('onReady', () => autoCreate.find())
   app.addHook('onListen', async () => {
     ingress.check()
+    recordings.check()
     reconciler.start()
     outbox.start()
     transcripts.start()

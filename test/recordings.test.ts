@@ -28,11 +28,12 @@ const app = await appFor(t, environment(livekit, databaseUrl, given), clock)
 const admin = app.as('root', { role: 'admin' })
 
 /** Egress as LiveKit would show it: this LiveKit has no Redis, and so no Egress (`npm run prove:recordings` has). */
-const studio: { reports: EgressReport[], started: object[], stopped: string[], away: boolean, egress: Egress } = {
+const studio: { reports: EgressReport[], started: object[], stopped: string[], away: boolean, deaf: boolean, egress: Egress } = {
   reports: [],
   started: [],
   stopped: [],
   away: false,
+  deaf: false,
   egress: {
     async start (recording) {
       studio.started.push(recording)
@@ -41,7 +42,10 @@ const studio: { reports: EgressReport[], started: object[], stopped: string[], a
       studio.reports.push(report)
       return report
     },
-    list: async (roomName) => studio.reports.filter((report) => report.roomName === roomName),
+    async list (roomName) {
+      if (studio.deaf) throw new Error('egress not connected')
+      return studio.reports.filter((report) => report.roomName === roomName)
+    },
     async stop (id) {
       studio.stopped.push(id)
       const report = studio.reports.find((report) => report.id === id)
@@ -49,14 +53,14 @@ const studio: { reports: EgressReport[], started: object[], stopped: string[], a
     }
   }
 }
-const recordings = createRecordings({ store: app.recordingStore, sessions: app.sessionStore, egress: studio.egress, files: app.recordingFiles, audit: createAudit({ store: app.sessionStore, clock }), clock, log: app.log, metrics: app.sessionMetrics })
+const recordings = createRecordings({ store: app.recordingStore, sessions: app.sessionStore, egress: studio.egress, isOn: true, files: app.recordingFiles, audit: createAudit({ store: app.sessionStore, clock }), clock, log: app.log, metrics: app.sessionMetrics })
 const settle = async (after = 0) => {
   clock.advance(after)
   await recordings.settle()
 }
 
 t.beforeEach(async () => {
-  Object.assign(studio, { reports: [], started: [], stopped: [], away: false })
+  Object.assign(studio, { reports: [], started: [], stopped: [], away: false, deaf: false })
   Object.assign(storage, { asked: [], status: 204 })
   await query('update sessions set recording_check_at = null')
   await query('delete from recordings_left')
@@ -173,6 +177,9 @@ t.test('one that fails in mid-call is told of in the session, the log and a metr
   await one.hear('EGRESS_ACTIVE', { startedAt: one.nanoseconds(clock.now()) })
   await one.hear('EGRESS_FAILED', { error: 'disk full' })
   await one.hear('EGRESS_FAILED', { error: 'disk full' })
+  Object.assign(studio.reports[0]!, { status: 'failed' })
+  await settle()
+  t.same(storage.asked, [{ method: 'DELETE', url: `/calls/recordings/${one.id}.ogg` }], 'no half of a file is left')
   t.match(await one.see(), { state: 'live', recording: { state: 'failed', url: null } })
   t.same((await eventsOf(one.id)).at(-1), { type: 'recording.failed', actor: 'service', data: { reason: 'disk full' } })
   t.equal(app.logs.filter(({ msg, sessionId, level }) => msg === 'recording failed' && sessionId === one.id && level === 50).length, 1)
@@ -193,13 +200,52 @@ t.test('while Egress is away it is asked for five times, and given up; the call 
   await one.end()
 })
 
-t.test('this LiveKit has no Egress: the start is as quick, and says nothing of it', async (t) => {
+t.test('this LiveKit has no Egress: a start is as quick and says nothing of it; the boot does', async (t) => {
+  await app.recordings.check()
+  t.equal(app.logs.filter(({ level, msg }) => level === 40 && msg === 'LiveKit records nothing: it has no Redis, or is away').length, 1)
   const one = await session('doug')
   await app.recordings.settle()
   t.equal((await one.see()).state, 'live')
   t.equal(app.logs.filter(({ msg, sessionId }) => msg === 'recording could not be asked for' && sessionId === one.id).length, 1)
   t.equal((await app.as('doug').status(one.room)).statusCode, 200, 'and LiveKit is asked on')
   await one.end()
+})
+
+t.test('a LiveKit that cannot be asked: after five tries it is said that nothing was recorded, and what came of them is removed', async (t) => {
+  Object.assign(studio, { away: true, deaf: true })
+  const one = await session('dana')
+  for (const pause of [0, 2000, 4000, 8000, 16_000]) await settle(pause)
+  t.equal((await one.see()).recording.state, 'pending')
+  await settle(32_000)
+  t.equal(studio.started.length, 1, 'what may have been done is not done again')
+  t.match(await one.see(), { state: 'live', recording: { state: 'failed' } })
+  t.same((await eventsOf(one.id)).at(-1)!.data, { reason: 'LiveKit cannot be asked about it' })
+
+  // It had taken the first one.
+  studio.reports = [{ id: 'EG_1', roomName: one.room, file: `recordings/${one.id}.ogg`, status: 'running', startedAt: new Date(clock.now()), endedAt: null, error: '' }]
+  studio.deaf = false
+  await settle(2000)
+  t.same(studio.stopped, ['EG_1'])
+  await settle(4000)
+  t.equal(storage.asked.at(-1)!.url, `/calls/recordings/${one.id}.ogg`)
+  t.same(await query('select * from recordings_left'), [])
+  await one.end()
+})
+
+t.test('a LiveKit that cannot be asked about what it records: the file is waited for for a day', async (t) => {
+  const one = await session('dean')
+  await settle()
+  await one.hear('EGRESS_ACTIVE', { startedAt: one.nanoseconds(clock.now()) })
+  await one.end()
+  studio.deaf = true
+  await settle(86_000_000)
+  t.equal((await one.see()).recording.state, 'recording')
+  await settle(400_000)
+  t.equal((await one.see()).recording.state, 'failed')
+  // Nobody can be asked who writes it: it is deleted after ten tries all the same.
+  for (let n = 0; n < 10; n++) await settle(600_000)
+  t.same(await query('select * from recordings_left'), [])
+  t.equal(storage.asked.length, 1)
 })
 
 t.test('an egress that does not begin is stopped', async (t) => {

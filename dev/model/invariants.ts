@@ -285,7 +285,7 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         holds('no recording outlives its session', row.state === 'live' || recorders === 0, () => show(row))
         holds('whatever an egress told and nobody heard is known', row.state === 'live' ? row.recording !== 'pending' : row.recording !== 'pending' && row.recording !== 'recording', () => `${show(row)}: ${row.recording}`)
         holds('a session is recorded once, while it says so', recorders === (row.recording === 'recording' ? 1 : 0), () => `${show(row)}: ${row.recording}, ${recorders} at work`)
-        holds('of a deleted recording no file is left', row.recording !== 'deleted' || !world.objects.has(row.recording_file!), () => show(row))
+        holds('of a recording that nobody can have no file is left', (row.recording !== 'deleted' && row.recording !== 'failed') || !world.objects.has(row.recording_file!), () => show(row))
         holds('what is over has its transcript', row.state !== 'ended' || row.transcript !== 'writing', () => show(row))
         holds('of a deleted transcript nothing is left', row.transcript !== 'deleted' || !sql.said.has(row.id), () => show(row))
         for (const { id, seq } of written) holds('what an agent was told is written is', id !== row.id || row.transcript === 'deleted' || sql.said.get(id)!.some((line) => line.seq === seq), () => `${show(row)}: line ${seq}`)

@@ -225,7 +225,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       link: async () => 'link',
       remove: (file: string) => toReceiver('a file is deleted', () => { world.objects.delete(file) })
     }
-    const recordings = createRecordings({ store: createMemoryRecordings(sql, toDatabase), sessions: store, egress, files, audit, clock, log: silent })
+    const recordings = createRecordings({ store: createMemoryRecordings(sql, toDatabase), sessions: store, egress, isOn: true, files, audit, clock, log: silent })
     const streams = Object.fromEntries(Object.entries(world.ingress).map(([name, call]) => [name, (arg: never, deadline?: number) => toLiveKit(name, () => (call as (arg: never) => Promise<unknown>)(arg), deadline)])) as unknown as typeof world.ingress
     const limits = { sessionsPerUser: LIMITS.sessionsPerUser, startsPerMinute: 0, departureTimeout: LIMITS.departureTimeout, reconcileInterval: LIMITS.interval }
     return {

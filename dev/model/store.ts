@@ -51,7 +51,7 @@ export function createStatements () {
   /** A copy: what a statement returned does not change any more. */
   const out = (row: Row | undefined) => row && { ...row }
   const set = (row: Row, change: Partial<Row>) => {
-    if (change.recording === 'deleted' && row.recording !== 'deleted') leave(row)
+    if ((change.recording === 'deleted' || change.recording === 'failed') && row.recording !== change.recording) leave(row)
     return out(Object.assign(row, change, { version: row.version + 1 }))!
   }
 

@@ -29,7 +29,7 @@ export interface RecordingFiles {
   remove: (file: string) => Promise<void>
 }
 
-/** A file whose session, or whose recording, was deleted. */
+/** A file that nobody can have any more: its recording failed, or was deleted, or its session was. */
 export interface LeftFile { file: string, room_name: string, attempts: number }
 
 export interface RecordingStore {
@@ -46,6 +46,8 @@ export interface RecordingsDependencies {
   store: RecordingStore
   sessions: Pick<SessionStore, 'change'>
   egress: Egress
+  /** Whether there may be any. */
+  isOn: boolean
   /** Undefined where no storage is configured: then there are no links, and nothing is deleted. */
   files: RecordingFiles | undefined
   audit: Audit
@@ -66,13 +68,14 @@ const LOOK = 30_000
 const LOOK_AFTER_END = 5000
 /** An egress ends with its room. One that has not after this long is told to stop, ms. */
 const ENDS_BY_ITSELF = 10_000
-/** How long after the end a file is waited for, ms: a long video takes its time. */
+/** How long after the end a file is waited for, ms: a long video takes its time. And while LiveKit cannot be asked about it. */
 const PATIENCE = 900_000
-/** Pauses between the attempts to delete a file, ms: 2 s, twice as long each time. After so many an egress that LiveKit lists as running is taken for dead. */
+const PATIENCE_UNASKED = 86_400_000
+/** Pauses between the attempts to delete a file, ms: 2 s, twice as long each time. After so many an egress that LiveKit lists as running is taken for dead, and one that cannot be asked about for none. */
 const LONGEST_PAUSE = 600_000
 const STOPS = 10
 
-export function createRecordings ({ store, sessions, egress, files, audit, clock, log, metrics = noMetrics }: RecordingsDependencies) {
+export function createRecordings ({ store, sessions, egress, isOn, files, audit, clock, log, metrics = noMetrics }: RecordingsDependencies) {
   const later = (ms: number) => new Date(clock.now() + ms)
   const backoff = (attempt: number) => Math.min(1000 * 2 ** attempt, LONGEST_PAUSE)
   const fields = (session: Session) => ({ roomName: session.room_name, userId: session.user_id, sessionId: session.id })
@@ -135,7 +138,14 @@ export function createRecordings ({ store, sessions, egress, files, audit, clock
     const lookAgain = (ms: number) => change(session.room_name, (row) => isOpen(row) ? { session: { recording_check_at: later(ms) } } : undefined)
     if (session.state === 'starting') return lookAgain(EVERY)
     const isOver = session.state === 'ending' || session.state === 'ended'
-    const known = session.recording_asks === 0 ? [] : (await egress.list(session.room_name)).filter(({ file }) => file === session.recording_file)
+    let known: EgressReport[] = []
+    if (session.recording_asks > 0) {
+      try {
+        known = (await egress.list(session.room_name)).filter(({ file }) => file === session.recording_file)
+      } catch (err) {
+        return notKnown(session, err)
+      }
+    }
     const running = known.filter(isRunning).sort((a, b) => (a.startedAt?.getTime() ?? Infinity) - (b.startedAt?.getTime() ?? Infinity))
     const mine = known.find(({ id }) => id === session.recording_egress) ?? running[0] ?? known.find(({ status }) => status === 'complete')
     // An answer was lost, and it was asked again: the first one stays.
@@ -151,13 +161,25 @@ export function createRecordings ({ store, sessions, egress, files, audit, clock
     if (!heard || !isOpen(heard) || !isRunning(mine)) return
     if (!isOver) {
       if (mine.status === 'running' || session.recording_egress === null) return lookAgain(LOOK)
-      await egress.stop(mine.id).catch(() => {})
       return change(session.room_name, (row) => failed(row, 'it did not begin'))
     }
     const overFor = clock.now() - (session.ended_at?.getTime() ?? clock.now())
     if (overFor >= ENDS_BY_ITSELF) await egress.stop(mine.id).catch((err) => log.warn({ err, ...fields(session) }, 'recording could not be stopped'))
     if (overFor >= PATIENCE) return change(session.room_name, (row) => failed(row, 'it did not end'))
     await lookAgain(LOOK_AFTER_END)
+  }
+
+  /** LiveKit cannot be asked, or records nothing at all (it has no Redis): before a recording begins that counts as an ask. */
+  async function notKnown (session: Session, err: unknown): Promise<unknown> {
+    log.warn({ err, ...fields(session) }, 'recording not looked at')
+    return change(session.room_name, (row) => {
+      const asks = row.recording_asks + 1
+      if (row.recording === 'pending' && row.recording_asks === session.recording_asks) {
+        return asks > ASKS ? failed(row, 'LiveKit cannot be asked about it') : { session: { recording_asks: asks, recording_check_at: later(backoff(asks)) } }
+      }
+      if (row.recording === 'recording' && row.ended_at && clock.now() - row.ended_at.getTime() >= PATIENCE_UNASKED) return failed(row, 'LiveKit cannot be asked about it')
+      return undefined // due again when the lease is over
+    })
   }
 
   /** Asks for it, claimed in the row first: nobody else does so at the same time. */
@@ -184,7 +206,8 @@ export function createRecordings ({ store, sessions, egress, files, audit, clock
   /** Deletes a file for good: whatever still writes it is stopped first. */
   async function remove ({ file, room_name: roomName, attempts }: LeftFile): Promise<void> {
     try {
-      const writing = (await egress.list(roomName)).filter((report) => report.file === file && isRunning(report))
+      const listed = await egress.list(roomName).catch((err) => { if (attempts < STOPS) throw err })
+      const writing = (listed ?? []).filter((report) => report.file === file && isRunning(report))
       for (const { id } of writing) await egress.stop(id)
       await files!.remove(file)
       if (writing.length > 0 && attempts < STOPS) return await store.putOff(file, later(backoff(attempts)))
@@ -213,6 +236,11 @@ export function createRecordings ({ store, sessions, egress, files, audit, clock
   return {
     settle,
     linkTo,
+
+    /** Warns when sessions are to be recorded, and LiveKit records none: asked once, about no room. */
+    async check (): Promise<void> {
+      if (isOn) await egress.list('no-room').catch((err) => log.warn({ err }, 'LiveKit records nothing: it has no Redis, or is away'))
+    },
 
     /** Applies a webhook about an egress. */
     async apply ({ egress: report }: LiveKitEvent): Promise<'applied' | 'unknown_room'> {
