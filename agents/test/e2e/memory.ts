@@ -1,7 +1,6 @@
 // What a call weighs: 1, 5 and 10 conversations at once, each after three answers; proportional shares, read from /proc. `npm run prove:memory`;
-// CALLS names other numbers.
+// CALLS names other numbers. Each caller asks its questions when it comes, then stays in silence: ten that talk are more than two cores carry.
 import { after, before, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { call, type Caller } from '../support/caller.ts'
 import { processesOf, type Process } from '../support/job-processes.ts'
 import { until } from '../support/processes.ts'
@@ -12,7 +11,7 @@ const TURNS = 3
 const CALLS = (process.env.CALLS ?? '1,5,10').split(',').map(Number)
 
 let stage: Stage
-before(async () => { stage = await startStage({ env: { MAX_JOBS: '20' } }) })
+before(async () => { stage = await startStage({ env: { MAX_JOBS: '20', USER_SILENCE_ASK: '0' } }) })
 after(async () => { await stage?.stop() })
 
 const sum = (processes: Process[]) => processes.reduce((all, { pssMb }) => all + pssMb, 0)
@@ -40,19 +39,14 @@ test('what calls weigh', async () => {
       await agentJoins(livekit, session.roomName, 20_000)
       const joined = performance.now()
       const caller = await call(livekit, session.roomName, 'user-1')
-      await caller.hears(joined, 40_000)
+      await caller.hearsSilence(await caller.hears(joined, 40_000), 900)
+      for (let turn = 0; turn < TURNS; turn++) {
+        const { endedAt } = await caller.say(question)
+        await caller.hearsSilence(await caller.hears(endedAt, 30_000), 900)
+      }
+      await caller.rest()
       callers.push({ caller, session })
     }
-    await sleep(6000)
-    // Two speak at a time: more than that is what two cores recognise late.
-    const waiting = Array.from({ length: TURNS }, () => callers).flat()
-    const speak = async (): Promise<void> => {
-      for (let next = waiting.shift(); next; next = waiting.shift()) {
-        const { endedAt } = await next.caller.say(question)
-        await next.caller.hearsSilence(await next.caller.hears(endedAt, 30_000), 900)
-      }
-    }
-    await Promise.all(calls === 1 ? [speak()] : [speak(), speak()])
     const { jobs, all } = weights()
     console.log(`${calls} at once: ${Math.round(sum(jobs) / calls)} MB a call (${jobs.map(({ pssMb }) => pssMb).sort((a, b) => a - b).join(' ')}; resident ${Math.round(jobs.reduce((all, { rssMb }) => all + rssMb, 0) / calls)}), everything ${sum(all)} MB, without the idle ones ${sum(all) - sum(weights().idle)} MB`)
     for (const { caller, session } of callers) {

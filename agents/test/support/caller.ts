@@ -129,6 +129,12 @@ export async function call (livekit: LiveKit, roomName: string, identity: string
       }
       return all
     },
+    /** Stays, but neither talks nor listens any more: what callers take of the processor is not the agents'. */
+    async rest (): Promise<void> {
+      open = false
+      await microphone
+      for (const { trackPublications } of room.remoteParticipants.values()) for (const publication of trackPublications.values()) publication.setSubscribed(false)
+    },
     async leave (): Promise<void> {
       open = false
       await microphone
