@@ -147,7 +147,7 @@ await prove({
     const { sees } = await watch({ sessions: { targets: [host(service.url)] } })
     const { room_name: room, token } = await start('alice')
     await end('alice', room)
-    await sees('EndedTokensUsed', () => joinRoom({ url: livekit.url, token }), 15_000)
+    await sees('EndedTokensUsed', () => joinRoom({ url: livekit.url, token }).catch(() => {}), 15_000) // thrown out, perhaps before it is all in
   },
 
   'a certificate is good for ten more days: CertificateExpiring': async () => {
