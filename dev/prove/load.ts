@@ -15,6 +15,7 @@ const LEVELS = [10, 50, 100, 500]
 const SECONDS = 20
 const BEEPS = 15 // of each call with sound, one a second
 const SOUND = 20 // s of a call of LiveKit's load tester
+const RAMP = 50 // ms between two of them: each is a program of its own that starts
 const FULL = 90 // % of all cores: beyond it sound is late, whoever is to blame
 const PROMISED = 200 // ms, on average (C6)
 const script = fileURLToPath(new URL('../../bench/load.k6.js', import.meta.url))
@@ -154,7 +155,10 @@ await prove({
         const user = `tested-${width}-${n}`
         return { user, room: (await start(user)).room_name as string }
       }))
-      const { result, processes, machine } = await watched(pids, connections, () => Promise.all(calls.map(({ room }) => loadTest(livekit, room))))
+      const { result, processes, machine } = await watched(pids, connections, () => Promise.all(calls.map(async ({ room }, n) => {
+        await sleep(n * RAMP)
+        return loadTest(livekit, room)
+      })))
       const packets = result.reduce((sum, one) => sum + one.packets, 0)
       const lost = result.reduce((sum, one) => sum + one.lost, 0)
       await Promise.all(calls.map(({ user, room }) => end(user, room)))
