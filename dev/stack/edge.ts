@@ -3,17 +3,31 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { request as plainRequest } from 'node:http'
-import { connect, getCiphers, type ConnectionOptions } from 'node:tls'
+import { connect, getCiphers, type ConnectionOptions, type TLSSocket } from 'node:tls'
 
 const { DOMAIN = '', TOKEN = '', SSL_CERT_FILE = '', LIMIT = '300' } = process.env
 const API = `https://${DOMAIN}`
 const ca = readFileSync(SSL_CERT_FILE)
 
+/** What a socket tells next; one that is closed instead is an error, where `once` alone would wait for ever. */
+async function next (socket: TLSSocket, event: string): Promise<unknown[]> {
+  const closed = new AbortController()
+  const abort = () => closed.abort()
+  socket.once('close', abort)
+  try {
+    return await once(socket, event, { signal: closed.signal })
+  } catch (error) {
+    throw closed.signal.aborted ? new Error(`closed before ${event}`) : error
+  } finally {
+    socket.off('close', abort)
+  }
+}
+
 /** What a TLS client gets that asks for this. */
 async function handshake (servername: string, options: ConnectionOptions = {}): Promise<{ protocol: string | null, cipher: string, alpn: string | false | null, error?: string }> {
   const socket = connect({ host: servername, port: 443, servername, ca, ALPNProtocols: ['h2', 'http/1.1'], ...options })
   try {
-    await once(socket, 'secureConnect')
+    await next(socket, 'secureConnect')
     return { protocol: socket.getProtocol(), cipher: socket.getCipher().name, alpn: socket.alpnProtocol }
   } catch (error) {
     return { protocol: null, cipher: '', alpn: null, error: (error as { code?: string }).code ?? (error as Error).message }
@@ -39,7 +53,7 @@ async function tls () {
 /** RFC 8656: an Allocate without credentials is answered by a TURN server with 401 and its realm. */
 async function turn () {
   const socket = connect({ host: `turn.${DOMAIN}`, port: 443, servername: `turn.${DOMAIN}`, ca })
-  await once(socket, 'secureConnect')
+  await next(socket, 'secureConnect')
   const allocate = Buffer.alloc(28)
   allocate.writeUInt16BE(0x0003, 0)
   allocate.writeUInt16BE(8, 2)
@@ -49,7 +63,7 @@ async function turn () {
   allocate.writeUInt16BE(4, 22)
   allocate[24] = 17
   socket.write(allocate)
-  const [answer] = await once(socket, 'data') as [Buffer]
+  const [answer] = await next(socket, 'data') as [Buffer]
   socket.destroy()
   return { type: answer.readUInt16BE(0).toString(16), realm: answer.includes('livekit') }
 }
@@ -72,9 +86,9 @@ async function http () {
 /** The status of a path that no client library has tidied up. */
 async function rawStatus (path: string): Promise<number> {
   const socket = connect({ host: DOMAIN, port: 443, servername: DOMAIN, ca, ALPNProtocols: ['http/1.1'] })
-  await once(socket, 'secureConnect')
+  await next(socket, 'secureConnect')
   socket.write(`GET ${path} HTTP/1.1\r\nhost: ${DOMAIN}\r\nconnection: close\r\n\r\n`)
-  const [head] = await once(socket, 'data') as [Buffer]
+  const [head] = await next(socket, 'data') as [Buffer]
   socket.destroy()
   return Number(head.toString('latin1').split(' ')[1])
 }

@@ -30,6 +30,8 @@ export interface Stack {
   healthy: (limit: number) => Promise<void>
   /** The engine's own command line: `cli('inspect', ...)`. */
   cli: (...args: string[]) => Promise<string>
+  /** The last lines of what a service said, or why they cannot be had. */
+  logs: (service: string) => Promise<string>
   /** Name of a service's container. */
   container: (service: string) => Promise<string>
   network: (name: string) => string
@@ -71,6 +73,11 @@ export async function findStack ({ env, profiles, project }: { env: Record<strin
   const cli = (...args: string[]) => run(docker ? 'docker' : 'podman', ...args)
   const container = async (service: string) => (await cli('ps', '--all', '--filter', `label=com.docker.compose.project=${project}`, '--filter', `label=com.docker.compose.service=${service}`, '--format', '{{.Names}}')).trim()
 
+  const logs = async (service: string) => {
+    const given = await promisify(execFile)(docker ? 'docker' : 'podman', ['logs', '--tail', '30', await container(service)], { env: podmanEnv }).catch((error: Error) => ({ stdout: '', stderr: error.message }))
+    return given.stdout + given.stderr
+  }
+
   const isHealthy = async (service: string) => {
     const name = await container(service)
     if (docker) return (await cli('inspect', '--format', '{{.State.Health.Status}}', name)).trim() === 'healthy'
@@ -98,12 +105,13 @@ export async function findStack ({ env, profiles, project }: { env: Record<strin
       const giveUp = performance.now() + limit
       for (const [service] of services) {
         while (!await isHealthy(service)) {
-          if (performance.now() > giveUp) throw new Error(`${service} is not healthy:\n${(await cli('logs', '--tail', '30', await container(service)).catch((error: Error) => error.message))}`)
+          if (performance.now() > giveUp) throw new Error(`${service} is not healthy:\n${await logs(service)}`)
           await sleep(500)
         }
       }
     },
     cli,
+    logs,
     container,
     network: (name) => `${project}_${name}`,
     token: async (user) => (await promisify(execFile)('sh', ['deploy/token.sh', user], { cwd: ROOT, env: { ...podmanEnv, COMPOSE: [program, ...first, ...options].join(' ') } })).stdout.trim(),
