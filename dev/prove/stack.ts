@@ -8,7 +8,6 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { request as httpsRequest } from 'node:https'
 import { promisify } from 'node:util'
-import { freeTcpPort } from '../livekit/livekit.ts'
 import { findStack, type Stack } from '../stack/engine.ts'
 import { claim, prove, seconds, until } from './proof.ts'
 
@@ -18,7 +17,8 @@ const HEALTHY_WITHIN = 120_000 // ms
 const secret = (bytes = 32) => randomBytes(bytes).toString('hex')
 
 const address = Object.values(networkInterfaces()).flat().find((one) => one?.family === 'IPv4' && !one.internal)?.address ?? '127.0.0.1'
-const httpsPort = await freeTcpPort()
+// Not of those that connections out of this machine are given: such a one may be taken while the images are built.
+const [servicePort, httpPort, httpsPort] = [23000, 20080, 20443]
 const env = {
   DOMAIN,
   CERTIFICATES: 'internal', // Caddy's own authority, because nobody else vouches for names of a test
@@ -31,8 +31,8 @@ const env = {
   TTS_API_KEY: secret(),
   LLM_BASE_URL: 'http://model:9000/v1', // the caller, see agents/test/stack
   LLM_MODEL: 'scripted',
-  PORT: String(await freeTcpPort()),
-  HTTP_PORT: String(await freeTcpPort()),
+  PORT: String(servicePort),
+  HTTP_PORT: String(httpPort),
   HTTPS_PORT: String(httpsPort)
 }
 
@@ -82,6 +82,11 @@ async function billOfMaterials (): Promise<Set<string>> {
   return new Set((JSON.parse(stdout).components as Array<{ name: string, version: string }>).map(({ name, version }) => `${name}@${version}`))
 }
 
+/** What a service said last. */
+async function tell (service: string): Promise<void> {
+  console.error((await stack!.logs(service)).trim().replace(/^/gm, `${service}: `))
+}
+
 /** Somebody outside: a container for whom Caddy is the three names, on the networks that are given; what its script prints. */
 async function outside ({ cli, container, network, token }: Stack, { image, folder, networks, script, mounts }: { image: string, folder: string, networks: string[], script: string, mounts: Record<string, string> }): Promise<any> {
   const caddy = await container('caddy')
@@ -104,7 +109,7 @@ async function outside ({ cli, container, network, token }: Stack, { image, fold
   } catch (error) {
     const { code, stdout } = error as { code?: number, stdout?: string }
     console.error(`${script} ended with ${code}: ${stdout}`)
-    for (const service of stack!.services) console.error((await stack!.logs(service)).trim().replace(/^/gm, `${service}: `))
+    for (const service of stack!.services) await tell(service)
     throw error
   } finally {
     await cli('rm', '--force', name)
@@ -167,8 +172,9 @@ await prove({
       for (const [image] of Object.entries(built)) console.log(`size of ${image}: ${(Number((await cli('image', 'inspect', '--format', '{{.Size}}', image)).trim()) / 1e6).toFixed(0)} MB`)
 
       await stack.stop()
-      const codes = await Promise.all(services.map(async (service) => `${service} ${(await cli('inspect', '--format', '{{.State.ExitCode}}', await container(service))).trim()}`))
-      claim('on SIGTERM each ends in order', codes.every((code) => code.endsWith(' 0')), codes.join(', '))
+      const codes = await Promise.all(services.map(async (service) => ({ service, code: Number(await cli('inspect', '--format', '{{.State.ExitCode}}', await container(service))) })))
+      claim('on SIGTERM each ends in order', codes.every(({ code }) => code === 0), codes.map(({ service, code }) => `${service} ${code}`).join(', '))
+      for (const { service, code } of codes) if (code !== 0) await tell(service)
     } finally {
       if (process.env.KEEP !== '1') await stack.down()
       await stack.close()

@@ -16,7 +16,7 @@ const PODMAN_COMPOSE = 'podman-compose==1.6.0'
 type Run = (program: string, ...args: string[]) => Promise<string>
 
 /** One service of the compose file, as far as it is built and asked here. */
-interface Service { profiles?: string[], image: string, build?: string | { context: string, dockerfile?: string } }
+interface Service { profiles?: string[], image: string, build?: string | { context: string, dockerfile?: string }, depends_on?: Record<string, unknown> }
 
 export interface Stack {
   engine: 'Docker' | 'Podman'
@@ -37,7 +37,7 @@ export interface Stack {
   network: (name: string) => string
   /** A user's token, as deploy/token.sh makes it in the running service. */
   token: (user: string) => Promise<string>
-  /** Stops in order. */
+  /** Stops in order: whoever depends on another before it. */
   stop: () => Promise<void>
   /** Removes containers, networks and volumes. */
   down: () => Promise<void>
@@ -115,10 +115,21 @@ export async function findStack ({ env, profiles, project }: { env: Record<strin
     container,
     network: (name) => `${project}_${name}`,
     token: async (user) => (await promisify(execFile)('sh', ['deploy/token.sh', user], { cwd: ROOT, env: { ...podmanEnv, COMPOSE: [program, ...first, ...options].join(' ') } })).stdout.trim(),
-    stop: async () => { await compose('stop') },
-    down: async () => { await compose('down', '--volumes') },
+    async stop () {
+      // Docker's stops whoever depends on another before it, Podman's all at once.
+      for (const names of docker ? [[]] : dependentsFirst(services)) await compose('stop', ...names)
+    },
+    // Whoever waits for calls is given no hour here.
+    down: async () => { await compose('down', '--volumes', '--timeout', '10') },
     close: () => rm(folder, { recursive: true, force: true })
   }
+}
+
+/** Names of services, those first that no other one depends on; then those that only they depended on, and so on. */
+function dependentsFirst (services: Array<[string, Service]>): string[][] {
+  if (services.length === 0) return []
+  const needed = new Set(services.flatMap(([, { depends_on: its = {} }]) => Object.keys(its)))
+  return [services.flatMap(([name]) => needed.has(name) ? [] : [name]), ...dependentsFirst(services.filter(([name]) => needed.has(name)))]
 }
 
 /** Builds with what the machine's own clients use: registries, certificates, and Go with its caches. */
