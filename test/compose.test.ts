@@ -93,6 +93,10 @@ t.test('holds the Python packages of the speech servers to their hashes', async 
   }
 })
 
+t.test('the speech servers fetch nothing, and report to nobody', async (t) => {
+  for (const server of ['whisper', 'tts']) t.match(await read(`agents/${server}/Dockerfile`), /^ENV HF_HUB_OFFLINE=1 ORT_DISABLE_TELEMETRY=1$/m, server)
+})
+
 t.test('takes each secret from the environment', (t) => {
   for (const [name, { environment = {}, command = [] }] of all) {
     for (const [key, value] of Object.entries(environment)) {
