@@ -132,7 +132,7 @@ t.test('ingress and egress find the Redis, the LiveKit and the ports that the ot
   t.notOk(streams.rtc_config.udp_port >= first && streams.rtc_config.udp_port <= last, 'a port of its own for media')
   t.match(livekit.environment!.LIVEKIT_INGRESS_RTMP_BASE_URL, new RegExp(`^rtmp://\\$\\{DOMAIN:-localhost\\}:${streams.rtmp_port}/`))
   const [, path = ''] = /^https:\/\/livekit\.\$\{DOMAIN:-localhost\}(\/\w+)$/.exec(String(livekit.environment!.LIVEKIT_INGRESS_WHIP_BASE_URL)) ?? []
-  t.match(await read('deploy/caddy/Caddyfile'), new RegExp(`handle ${path}/\\* \\{\\s*reverse_proxy ingress:${streams.whip_port}\\s`), 'the edge leads WHIP to it')
+  t.match(await read('deploy/caddy/Caddyfile'), new RegExp(`@whip path ${path} ${path}/\\*\\s+handle @whip \\{\\s*reverse_proxy ingress:${streams.whip_port}\\s`), 'the edge leads WHIP to it')
 })
 
 t.test('LiveKit has one network with a way out and takes media there, and whoever sends it media is in that one', async (t) => {

@@ -163,7 +163,7 @@ await prove({
       claim('turns: on the same port reaches LiveKit\'s TURN server by its name', turn.type === '113' && turn.realm, `Allocate without credentials: ${turn.type}`)
       claim('HSTS for two years; no word of who serves', http.api === 200 && /max-age=63072000/.test(http.headers['strict-transport-security']) && !http.headers.server && !http.headers.via, JSON.stringify(http.headers))
       claim('what is internal is not there', Object.values(http.hidden).every((status) => status === 404 || status === 400), JSON.stringify(http.hidden))
-      claim('of LiveKit its clients\' door only', http.livekit.door === 200 && http.livekit.api === 404 && http.livekit.workers === 404, JSON.stringify(http.livekit))
+      claim('of LiveKit its clients\' door only, and where WHIP is sent', http.livekit.door === 200 && http.livekit.api === 404 && http.livekit.workers === 404 && http.livekit.whip === 502, JSON.stringify(http.livekit))
       claim('http: sends to https:', http.plain.status === 308 && http.plain.location === `https://${DOMAIN}/api/docs`, JSON.stringify(http.plain))
       claim('limits count the client\'s own address, whatever it says, also past Caddy, and shut out nobody else', limits.after === 429 && limits.lying === 429 && limits.direct === 429 && await fromHere() === 401, JSON.stringify(limits))
 
