@@ -8,6 +8,7 @@ import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { find, isExecutable } from '../find.ts'
 import { guard } from '../guard.ts'
 import { buildLiveKit, type Log } from './build-livekit.ts'
@@ -141,8 +142,8 @@ try {
 } catch (error) { await tell('failed-' + encodeURIComponent(error)) }
 </script>`
 
-/** The same by WHIP, from a real browser (Debian: chromium). */
-export async function pushWhip (url: string, streamKey: string): Promise<Pusher & { states: string[] }> {
+/** The same by WHIP, from a real browser (Debian: chromium), with `flags` of its own. */
+export async function pushWhip (url: string, streamKey: string, flags: string[] = []): Promise<Pusher & { states: string[] }> {
   const program = process.env.CHROMIUM ?? await find('chromium')
   if (!program) throw new Error('This takes a Chromium: install chromium, or name its program in CHROMIUM.')
   const states: string[] = []
@@ -153,7 +154,7 @@ export async function pushWhip (url: string, streamKey: string): Promise<Pusher 
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
   const folder = await mkdtemp(join(tmpdir(), 'push-'))
   const child = spawn(program, ['--headless=new', '--no-sandbox', '--disable-gpu', '--no-first-run', `--user-data-dir=${folder}`, '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
-    '--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns', `http://127.0.0.1:${(server.address() as AddressInfo).port}/`], { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    '--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns', ...flags, `http://127.0.0.1:${(server.address() as AddressInfo).port}/`], { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   const pusher = pusherOf(child, folder, { isOver: () => states.some((state) => /^(failed|disconnected|closed|answered-[345])/.test(state)) })
   return {
     ...pusher,
@@ -165,3 +166,6 @@ export async function pushWhip (url: string, streamKey: string): Promise<Pusher 
     }
   }
 }
+
+// `tsx dev/livekit/ingress.ts` prints where the program is, having built it if need be.
+if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(await findIngress(console.error))

@@ -1,5 +1,6 @@
 // npm run prove:stack: docker-compose.yml as it is, in containers, from cold to a spoken answer through Caddy's 443; then what the edge lets through.
-// KEEP=1 leaves it up, STACK_PROFILES=edge leaves the agents out. Exits with 2 where no containers can be had.
+// KEEP=1 leaves it up, STACK_PROFILES=edge leaves the agents out; with media streams come in, too (from GStreamer and Chromium on this machine).
+// Exits with 2 where no containers can be had.
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -8,6 +9,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { request as httpsRequest } from 'node:https'
 import { promisify } from 'node:util'
+import { ParticipantInfo_Kind as Kind } from '@livekit/protocol'
+import { RoomServiceClient } from 'livekit-server-sdk'
+import { pushRtmp, pushWhip } from '../livekit/ingress.ts'
 import { findStack, type Stack } from '../stack/engine.ts'
 import { claim, prove, seconds, until } from './proof.ts'
 
@@ -31,6 +35,7 @@ const env = {
   TTS_API_KEY: secret(),
   LLM_BASE_URL: 'http://model:9000/v1', // the caller, see agents/test/stack
   LLM_MODEL: 'scripted',
+  INGRESS: 'on',
   PORT: String(servicePort),
   HTTP_PORT: String(httpPort),
   HTTPS_PORT: String(httpsPort)
@@ -116,6 +121,29 @@ async function outside ({ cli, container, network, token }: Stack, { image, fold
   }
 }
 
+/** A stream to the address and with the key that the service gives: when sound and picture were in the room, and what the session's status says. */
+async function streamIn ({ token }: Stack, input: 'rtmp' | 'whip') {
+  const authorization = `Bearer ${await token('streamer')}`
+  const ask = async (method: string, path: string, body?: object) => {
+    const response = await fetch(`http://127.0.0.1:${servicePort}/api/v1/voice-sessions${path}`, { method, headers: { authorization, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body) })
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
+    return await response.json() as Record<string, any>
+  }
+  const rooms = new RoomServiceClient('http://127.0.0.1:7880', env.LIVEKIT_API_KEY, env.LIVEKIT_API_SECRET)
+  const { room_name: room } = await ask('POST', '/start', {})
+  const { url, stream_key: key } = await ask('POST', `/${room}/ingress`, { input })
+  // The names are known to nobody here. Certificates are checked by those who come from outside.
+  const pusher = input === 'rtmp' ? await pushRtmp(url.replace(DOMAIN, address), key) : await pushWhip(url, key, [`--host-resolver-rules=MAP livekit.${DOMAIN}:443 ${address}:${httpsPort}`, '--ignore-certificate-errors'])
+  try {
+    const took = await until(async () => (await rooms.listParticipants(room)).some(({ kind, tracks }) => kind === Kind.INGRESS && tracks.length === 2), 30_000)
+    if (took === Infinity) await tell('ingress')
+    return { url, took, status: await ask('GET', `/${room}/status`) }
+  } finally {
+    await pusher.stop()
+    await ask('DELETE', `/${room}`)
+  }
+}
+
 /** Through the port that is published on this machine, as another address than the caller's. */
 function fromHere (): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -155,6 +183,12 @@ await prove({
         claim('and ended', talk.status.agent_connected && talk.status.participants === 2 && talk.ended === 200 && talk.after === 404)
         claim('from cold to that', true, seconds(performance.now() - cold))
       }
+      if (services.includes('ingress')) {
+        for (const [input, address] of [['rtmp', `rtmp://${DOMAIN}:1935/live`], ['whip', `https://livekit.${DOMAIN}/w`]] as const) {
+          const { url, took, status } = await streamIn(stack, input)
+          claim(`sound and picture, sent to ${address} as POST .../ingress says, are in the room, and counted as nobody`, url === address && took < Infinity && status.ingress.live && status.participants === 0, `${seconds(took)} after the first of them was sent`)
+        }
+      }
       const { session, tls, turn, http, address: limits } = await outside(stack, { image: 'livekit-sessions', folder, networks: ['edge'], script: '/edge.ts', mounts: { [`${root}dev/stack/edge.ts`]: '/edge.ts' } })
       claim('start, status, list, end through 443, and nothing there afterwards', session.url === `wss://livekit.${DOMAIN}` && session.statuses.join() === '200,200,200,200,404', session.statuses.join(', '))
       claim('TLS 1.2 and 1.3, nothing older', JSON.stringify(tls.protocols) === '{"TLSv1":false,"TLSv1.1":false,"TLSv1.2":true,"TLSv1.3":true}', JSON.stringify(tls.protocols))
@@ -163,7 +197,7 @@ await prove({
       claim('turns: on the same port reaches LiveKit\'s TURN server by its name', turn.type === '113' && turn.realm, `Allocate without credentials: ${turn.type}`)
       claim('HSTS for two years; no word of who serves', http.api === 200 && /max-age=63072000/.test(http.headers['strict-transport-security']) && !http.headers.server && !http.headers.via, JSON.stringify(http.headers))
       claim('what is internal is not there', Object.values(http.hidden).every((status) => status === 404 || status === 400), JSON.stringify(http.hidden))
-      claim('of LiveKit its clients\' door only, and where WHIP is sent', http.livekit.door === 200 && http.livekit.api === 404 && http.livekit.workers === 404 && http.livekit.whip === 502, JSON.stringify(http.livekit))
+      claim('of LiveKit its clients\' door only, and where WHIP is sent', http.livekit.door === 200 && http.livekit.api === 404 && http.livekit.workers === 404 && http.livekit.whip === (services.includes('ingress') ? 204 : 502), JSON.stringify(http.livekit))
       claim('http: sends to https:', http.plain.status === 308 && http.plain.location === `https://${DOMAIN}/api/docs`, JSON.stringify(http.plain))
       claim('limits count the client\'s own address, whatever it says, also past Caddy, and shut out nobody else', limits.after === 429 && limits.lying === 429 && limits.direct === 429 && await fromHere() === 401, JSON.stringify(limits))
 

@@ -78,7 +78,7 @@ async function http () {
     api: page.status,
     headers: Object.fromEntries(['strict-transport-security', 'server', 'via', 'x-content-type-options'].map((name) => [name, page.headers.get(name)])),
     hidden,
-    livekit: { door: await status(`https://livekit.${DOMAIN}/`), api: await status(`https://livekit.${DOMAIN}/twirp/livekit.RoomService/ListRooms`, { method: 'POST' }), workers: await status(`https://livekit.${DOMAIN}/agent`), whip: await status(`https://livekit.${DOMAIN}/w`, { method: 'POST' }) },
+    livekit: { door: await status(`https://livekit.${DOMAIN}/`), api: await status(`https://livekit.${DOMAIN}/twirp/livekit.RoomService/ListRooms`, { method: 'POST' }), workers: await status(`https://livekit.${DOMAIN}/agent`), whip: await status(`https://livekit.${DOMAIN}/w`, { method: 'OPTIONS' }) },
     plain: { status: plain.status, location: plain.headers.get('location') }
   }
 }

@@ -12,6 +12,8 @@ import { parse } from 'yaml'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'livekit-sessions')
 const PODMAN_COMPOSE = 'podman-compose==1.6.0'
+/** Services that only Docker has, from a registry: egress is no Go module, and comes with a Chrome. */
+const WITHOUT_STAND_IN = ['egress']
 
 type Run = (program: string, ...args: string[]) => Promise<string>
 
@@ -20,7 +22,7 @@ interface Service { profiles?: string[], image: string, build?: string | { conte
 
 export interface Stack {
   engine: 'Docker' | 'Podman'
-  /** Services of the profiles that are up. */
+  /** Services of the profiles that are up; without Docker not those of which there is no stand-in. */
   services: string[]
   /** Builds our images, unchanged Dockerfiles; seconds of each. */
   build: () => Promise<Record<string, number>>
@@ -65,7 +67,7 @@ export async function findStack ({ env, profiles, project }: { env: Record<strin
   const envFile = join(folder, 'env')
   await writeFile(envFile, Object.entries(env).map(([name, value]) => `${name}=${value.includes('\n') ? JSON.stringify(value) : value}\n`).join(''), { mode: 0o600 })
   const described = parse(await readFile(join(ROOT, 'docker-compose.yml'), 'utf8'), { merge: true }) as { services: Record<string, Service> }
-  const services = Object.entries(described.services).filter(([, { profiles: its }]) => !its || its.some((name) => profiles.includes(name)))
+  const services = Object.entries(described.services).filter(([name, { profiles: its }]) => (docker || !WITHOUT_STAND_IN.includes(name)) && (!its || its.some((profile) => profiles.includes(profile))))
 
   const [program, ...first] = docker ? ['docker', 'compose'] : [await podmanCompose(run)]
   const options = ['--env-file', envFile, '-p', project, ...profiles.flatMap((name) => ['--profile', name])]
@@ -90,7 +92,7 @@ export async function findStack ({ env, profiles, project }: { env: Record<strin
     services: services.map(([name]) => name),
     async build () {
       const took: Record<string, number> = {}
-      if (!docker) await run('dev/stack/stand-ins.sh', join(folder, 'stand-ins'))
+      if (!docker) await run('dev/stack/stand-ins.sh', join(folder, 'stand-ins'), ...profiles)
       for (const [image, build] of new Map(services.flatMap(([, { image, build }]) => build ? [[image, build] as const] : []))) {
         const { context, dockerfile = 'Dockerfile' } = typeof build === 'string' ? { context: build } : build
         const began = performance.now()
@@ -100,7 +102,7 @@ export async function findStack ({ env, profiles, project }: { env: Record<strin
       }
       return took
     },
-    up: async () => { await compose('up', '--detach', ...(docker ? ['--no-build'] : [])) },
+    up: async () => { await compose('up', '--detach', ...(docker ? ['--no-build'] : services.map(([name]) => name))) },
     async healthy (limit) {
       const giveUp = performance.now() + limit
       for (const [service] of services) {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Images for where no registry can be reached: what the Dockerfiles and docker-compose.yml name is stood in for, under its own name, by the same
-# programs from Debian, npm and Go. So both files are built and run as they are. Root and Debian are needed; a folder for what is made: "$1".
+# programs from Debian, npm and Go. So both files are built and run as they are. Root and Debian are needed; a folder for what is made: "$1"; the
+# profiles that are asked for: the rest.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=${1:?a folder}
@@ -78,4 +79,14 @@ if ! have "docker.io/$livekit"; then
   cp "${XDG_CACHE_HOME:-$HOME/.cache}/livekit-sessions/livekit-server-${livekit#*:}/server" "$work/livekit/livekit-server"
   image "$livekit" "$work/livekit" 'entrypoint=["/livekit-server"]'
   rm -rf "$work/livekit"
+fi
+
+# GStreamer is Debian's here, 1.22.
+ingress=$(named livekit/ingress)
+if [[ " ${*:2} " = *' media '* ]] && ! have "docker.io/$ingress"; then
+  mkdir -p "$work/ingress/usr/bin"
+  cp "$(npx tsx dev/livekit/ingress.ts)" "$work/ingress/usr/bin/ingress"
+  image "$ingress" "$work/ingress" 'entrypoint=["ingress"]' \
+    'run=apt-get -qq update && apt-get -qq install -y --no-install-recommends gstreamer1.0-libav gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly > /dev/null && rm -rf /var/lib/apt/lists/*'
+  rm -rf "$work/ingress"
 fi
