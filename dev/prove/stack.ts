@@ -122,7 +122,7 @@ async function outside ({ cli, container, network, token }: Stack, { image, fold
 }
 
 /** A stream to the address and with the key that the service gives: when sound and picture were in the room, and what the session's status says. */
-async function streamIn ({ token }: Stack, input: 'rtmp' | 'whip') {
+async function streamIn ({ token }: Stack, kind: 'rtmp' | 'whip') {
   const authorization = `Bearer ${await token('streamer')}`
   const ask = async (method: string, path: string, body?: object) => {
     const response = await fetch(`http://127.0.0.1:${servicePort}/api/v1/voice-sessions${path}`, { method, headers: { authorization, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body) })
@@ -131,9 +131,9 @@ async function streamIn ({ token }: Stack, input: 'rtmp' | 'whip') {
   }
   const rooms = new RoomServiceClient('http://127.0.0.1:7880', env.LIVEKIT_API_KEY, env.LIVEKIT_API_SECRET)
   const { room_name: room } = await ask('POST', '/start', {})
-  const { url, stream_key: key } = await ask('POST', `/${room}/ingress`, { input })
+  const { url, stream_key: key } = await ask('POST', `/${room}/ingress`, { kind })
   // The names are known to nobody here. Certificates are checked by those who come from outside.
-  const pusher = input === 'rtmp' ? await pushRtmp(url.replace(DOMAIN, address), key) : await pushWhip(url, key, [`--host-resolver-rules=MAP livekit.${DOMAIN}:443 ${address}:${httpsPort}`, '--ignore-certificate-errors'])
+  const pusher = kind === 'rtmp' ? await pushRtmp(url.replace(DOMAIN, address), key) : await pushWhip(url, key, [`--host-resolver-rules=MAP livekit.${DOMAIN}:443 ${address}:${httpsPort}`, '--ignore-certificate-errors'])
   try {
     const took = await until(async () => (await rooms.listParticipants(room)).some(({ kind, tracks }) => kind === Kind.INGRESS && tracks.length === 2), 30_000)
     if (took === Infinity) await tell('ingress')
@@ -184,8 +184,8 @@ await prove({
         claim('from cold to that', true, seconds(performance.now() - cold))
       }
       if (services.includes('ingress')) {
-        for (const [input, address] of [['rtmp', `rtmp://${DOMAIN}:1935/live`], ['whip', `https://livekit.${DOMAIN}/w`]] as const) {
-          const { url, took, status } = await streamIn(stack, input)
+        for (const [kind, address] of [['rtmp', `rtmp://${DOMAIN}:1935/live`], ['whip', `https://livekit.${DOMAIN}/w`]] as const) {
+          const { url, took, status } = await streamIn(stack, kind)
           claim(`sound and picture, sent to ${address} as POST .../ingress says, are in the room, and counted as nobody`, url === address && took < Infinity && status.ingress.live && status.participants === 0, `${seconds(took)} after the first of them was sent`)
         }
       }
