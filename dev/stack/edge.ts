@@ -51,7 +51,7 @@ async function tls () {
 }
 
 /** RFC 8656: an Allocate without credentials is answered by a TURN server with 401 and its realm. */
-async function turn () {
+async function allocate () {
   const socket = connect({ host: `turn.${DOMAIN}`, port: 443, servername: `turn.${DOMAIN}`, ca })
   await next(socket, 'secureConnect')
   const allocate = Buffer.alloc(28)
@@ -66,6 +66,17 @@ async function turn () {
   const [answer] = await next(socket, 'data') as [Buffer]
   socket.destroy()
   return { type: answer.readUInt16BE(0).toString(16), realm: answer.includes('livekit') }
+}
+
+/** Caddy closes when it cannot look LiveKit up, as may happen with Podman's name server. So it is tried again, as a client of a call does. */
+async function turn () {
+  for (let tries = 3; ; tries--) {
+    try {
+      return await allocate()
+    } catch (error) {
+      if (tries === 1) throw error
+    }
+  }
 }
 
 async function http () {
