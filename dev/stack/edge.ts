@@ -54,15 +54,15 @@ async function tls () {
 async function allocate () {
   const socket = connect({ host: `turn.${DOMAIN}`, port: 443, servername: `turn.${DOMAIN}`, ca })
   await next(socket, 'secureConnect')
-  const allocate = Buffer.alloc(28)
-  allocate.writeUInt16BE(0x0003, 0)
-  allocate.writeUInt16BE(8, 2)
-  allocate.writeUInt32BE(0x2112A442, 4)
-  allocate.write('livekit-stun', 8, 'latin1')
-  allocate.writeUInt16BE(0x0019, 20) // REQUESTED-TRANSPORT: UDP
-  allocate.writeUInt16BE(4, 22)
-  allocate[24] = 17
-  socket.write(allocate)
+  const request = Buffer.alloc(28)
+  request.writeUInt16BE(0x0003, 0)
+  request.writeUInt16BE(8, 2)
+  request.writeUInt32BE(0x2112A442, 4)
+  request.write('livekit-stun', 8, 'latin1')
+  request.writeUInt16BE(0x0019, 20) // REQUESTED-TRANSPORT: UDP
+  request.writeUInt16BE(4, 22)
+  request[24] = 17
+  socket.write(request)
   const [answer] = await next(socket, 'data') as [Buffer]
   socket.destroy()
   return { type: answer.readUInt16BE(0).toString(16), realm: answer.includes('livekit') }
