@@ -1,5 +1,6 @@
 // The worker, with the echo agent for its calls: what it refuses, how it survives crashes, how it ends.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -207,6 +208,15 @@ test('SIGTERM when a job has just been given to a process that is slow to enter:
   await agentJoins(livekit, session.roomName)
   await livekit.rooms.deleteRoom(session.roomName)
   assert.equal(await until('it ends', () => own.child.exitCode !== null && `exit code ${own.child.exitCode}`, 20_000), 'exit code 0')
+})
+
+test('SIGTERM while it boots: it ends, and has not begun', async () => {
+  // As soon as it listens for the signal at all.
+  const early = "process.on('newListener', (name) => { if (name === 'SIGTERM') setImmediate(() => process.kill(process.pid, name)) })"
+  const worker = await startWorker(['echo'], { ...livekit.env, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(early)}` }, false)
+  const [code] = await once(worker.child, 'exit')
+  assert.equal(code, 0)
+  assert.equal(worker.output(), '')
 })
 
 test('SIGTERM right after a job began: takes no more, the call goes on, then exit 0', async () => {
