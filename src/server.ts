@@ -6,6 +6,11 @@ import closeWithGrace from 'close-with-grace'
 /** How long readiness says no before the listener closes, ms: what a load balancer needs to notice. */
 const NOTICE = 1000
 
+// Whoever is the first process of a container has no default for signals: one that comes while it boots would be lost.
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const
+const tooEarly = () => process.exit(0)
+for (const signal of SIGNALS) process.on(signal, tooEarly)
+
 try {
   if (existsSync('.env')) process.loadEnvFile()
   // OpenTelemetry has to be there before what it watches, and where nobody traces none of it is loaded.
@@ -22,6 +27,7 @@ try {
     await app.close()
     await tracing?.stop()
   })
+  for (const signal of SIGNALS) process.off(signal, tooEarly)
   await app.listen({ host: app.config.HOST, port: app.config.PORT })
 } catch (error) {
   console.error(`livekit-sessions cannot start. ${(error as Error).message}`)

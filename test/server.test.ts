@@ -1,4 +1,7 @@
 // The process: it starts from the built files, stops without failing anybody, and frees everything.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 import { Agent, request } from 'undici'
 import t from 'tap'
 import { startService } from '../dev/prove/service.ts'
@@ -49,4 +52,16 @@ t.test('SIGTERM under load: readiness says no first, nothing in flight fails, ex
   t.ok(performance.now() - began < 10_000)
   await Promise.all(callers)
   t.same(Object.keys(answers), ['200'], JSON.stringify(answers))
+})
+
+t.test('SIGTERM while it boots: it ends', async (t) => {
+  const silent = createServer().listen(0, '127.0.0.1') // a database that says nothing
+  t.teardown(() => silent.close())
+  await once(silent, 'listening')
+  const service = spawn(process.execPath, ['--import=tsx', 'src/server.ts'], {
+    env: { PATH: process.env.PATH, LIVEKIT_URL: 'ws://127.0.0.1:1', LIVEKIT_API_KEY: 'key', LIVEKIT_API_SECRET: '7f2c19d0b8e64a35910cd7e2f6a8b34c', JWT_SECRET: jwtSecret, DATABASE_URL: `postgres://127.0.0.1:${(silent.address() as AddressInfo).port}/none` }
+  })
+  await once(silent, 'connection')
+  service.kill('SIGTERM')
+  t.same(await once(service, 'exit'), [0, null])
 })

@@ -11,7 +11,7 @@ const TURNS = 3
 const CALLS = (process.env.CALLS ?? '1,5,10').split(',').map(Number)
 
 let stage: Stage
-before(async () => { stage = await startStage({ env: { MAX_JOBS: '20', USER_SILENCE_ASK: '0' } }) })
+before(async () => { stage = await startStage({ env: { MAX_JOBS: '20', USER_SILENCE_ASK: '0', USER_SILENCE_END: '0' } }) })
 after(async () => { await stage?.stop() })
 
 const sum = (processes: Process[]) => processes.reduce((all, { pssMb }) => all + pssMb, 0)
