@@ -1,4 +1,5 @@
 // The job process: what the framework loads in each of its children, waiting warm until a call comes.
+import './races.ts'
 import { defineAgent, type JobContext } from '@livekit/agents'
 import { enterRoom, type Call } from './call.ts'
 import { loadConfig, type Config } from './config.ts'
