@@ -133,9 +133,17 @@ async function streamIn ({ token }: Stack, kind: 'rtmp' | 'whip') {
   const { room_name: room } = await ask('POST', '/start', {})
   const { url, stream_key: key } = await ask('POST', `/${room}/ingress`, { kind })
   // The names are known to nobody here. Certificates are checked by those who come from outside.
-  const pusher = kind === 'rtmp' ? await pushRtmp(url.replace(DOMAIN, address), key) : await pushWhip(url, key, [`--host-resolver-rules=MAP livekit.${DOMAIN}:443 ${address}:${httpsPort}`, '--ignore-certificate-errors'])
+  const push = () => kind === 'rtmp' ? pushRtmp(url.replace(DOMAIN, address), key) : pushWhip(url, key, [`--host-resolver-rules=MAP livekit.${DOMAIN}:443 ${address}:${httpsPort}`, '--ignore-certificate-errors'])
+  let pusher = await push()
   try {
-    const took = await until(async () => (await rooms.listParticipants(room)).some(({ kind, tracks }) => kind === Kind.INGRESS && tracks.length === 2), 30_000)
+    const took = await until(async () => {
+      // Ingress refuses while the machine has no core to spare; whoever sends tries again.
+      if (pusher.isOver()) {
+        await pusher.stop()
+        pusher = await push()
+      }
+      return (await rooms.listParticipants(room)).some(({ kind, tracks }) => kind === Kind.INGRESS && tracks.length === 2)
+    }, 60_000)
     if (took === Infinity) await tell('ingress')
     return { url, took, status: await ask('GET', `/${room}/status`) }
   } finally {
