@@ -33,22 +33,26 @@ test('what calls weigh', async () => {
   console.log(`no call: ${shared.map(({ kind, pssMb }) => `${kind} ${pssMb}`).join(', ')}; idle processes ${idle.map(({ pssMb }) => pssMb).join(', ')} MB`)
   for (const calls of CALLS) {
     const callers: Array<{ caller: Caller, session: Session }> = []
+    let late = 0
     for (let i = 0; i < calls; i++) {
       await until('a process waits', async () => (await worker.health()).idle_processes >= 1, 30_000)
       const session = await startSession(livekit)
       await agentJoins(livekit, session.roomName, 20_000)
       const joined = performance.now()
       const caller = await call(livekit, session.roomName, 'user-1')
-      await caller.hearsSilence(await caller.hears(joined, 40_000), 900)
+      await caller.hearsSilence(await caller.hears(joined, 60_000), 900, 60_000)
       for (let turn = 0; turn < TURNS; turn++) {
         const { endedAt } = await caller.say(question)
-        await caller.hearsSilence(await caller.hears(endedAt, 30_000), 900)
+        // Ten processes fill two cores: an answer may come late, and is no less made for that.
+        const sound = await caller.hears(endedAt, 30_000).catch(() => undefined)
+        if (sound === undefined) late++
+        else await caller.hearsSilence(sound, 900)
       }
       await caller.rest()
       callers.push({ caller, session })
     }
     const { jobs, all } = weights()
-    console.log(`${calls} at once: ${Math.round(sum(jobs) / calls)} MB a call (${jobs.map(({ pssMb }) => pssMb).sort((a, b) => a - b).join(' ')}; resident ${Math.round(jobs.reduce((all, { rssMb }) => all + rssMb, 0) / calls)}), everything ${sum(all)} MB, without the idle ones ${sum(all) - sum(weights().idle)} MB`)
+    console.log(`${calls} at once: ${Math.round(sum(jobs) / jobs.length)} MB a call (${jobs.length} there; ${jobs.map(({ pssMb }) => pssMb).sort((a, b) => a - b).join(' ')}; answers later than 30 s: ${late} of ${calls * TURNS}; resident ${Math.round(jobs.reduce((all, { rssMb }) => all + rssMb, 0) / jobs.length)}), everything ${sum(all)} MB, without the idle ones ${sum(all) - sum(weights().idle)} MB`)
     for (const { caller, session } of callers) {
       await livekit.rooms.deleteRoom(session.roomName)
       await caller.leave()
