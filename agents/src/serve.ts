@@ -51,6 +51,7 @@ const endpoint = await listenForHealth({
 log.info({ host: config.HEALTH_HOST, port: endpoint.port }, 'health endpoint listening')
 
 let stopping = false
+
 /** Told once it drains, told again it ends its calls. */
 export async function stop (signal: string): Promise<void> {
   if (stopping) {
@@ -68,6 +69,7 @@ export async function stop (signal: string): Promise<void> {
   log.info('stopped')
   process.exit(ended ? 0 : 1)
 }
+
 worker.run().catch((error: unknown) => {
   log.fatal({ error }, 'worker failed')
   process.exit(1)
