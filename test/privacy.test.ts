@@ -111,6 +111,16 @@ t.test('what an administrator did stays without the name; what begins after the 
   t.same((await exported('carl')).json().sessions.map((session: any) => session.room_name), [later])
 })
 
+t.test('a user who is called as those are whose name was taken away is not meant by their lines', async (t) => {
+  const anonymous = async () => (await query('select actor from session_events where actor in (\'user:erased\', \'admin:erased\')')).length
+  const before = await anonymous()
+  t.ok(before > 0)
+  t.same((await exported('erased')).json().acts, [])
+  t.same((await erase('erased')).json(), { status: 'erased' })
+  t.equal(await anonymous(), before + 1)
+  t.same(await query('select 1 from erasures where user_id = \'erased\''), [])
+})
+
 t.test('a database that is away is a problem document, not half an export', async (t) => {
   await query('alter table sessions rename to away')
   t.teardown(() => query('alter table away rename to sessions'))

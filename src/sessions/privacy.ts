@@ -27,9 +27,9 @@ export interface PrivacyStore {
   begin: (userId: string, before: Date, event: SessionEvent, deadline?: number) => Promise<void>
   begun: () => Promise<Array<{ user_id: string, before: Date }>>
   /** Deletes or makes anonymous up to `limit` rows of each kind that may go now; says how many there were. */
-  eraseSome: (userId: string, before: Date, limit: number) => Promise<number>
+  eraseSome: (userId: string, before: Date, limit: number, deadline?: number) => Promise<number>
   /** Forgets the wish when nothing is left. */
-  finish: (userId: string, before: Date) => Promise<boolean>
+  finish: (userId: string, before: Date, deadline?: number) => Promise<boolean>
 }
 
 export interface PrivacyDependencies { store: PrivacyStore, lifecycle: Pick<Lifecycle, 'close'>, transcripts: Pick<Transcripts, 'wholeOf'>, recordings: Pick<Recordings, 'linkTo'>, audit: Audit, clock: Clock, log: Log }
@@ -42,9 +42,14 @@ export function createPrivacy ({ store, lifecycle, transcripts, recordings, audi
     if (call.user.id !== userId) await audit.onlyAdmin(call, operation)
   }
 
-  async function erase (userId: string, before: Date): Promise<boolean> {
-    while (await store.eraseSome(userId, before, BATCH) > 0);
-    return store.finish(userId, before)
+  async function erase (userId: string, before: Date, deadline = Infinity): Promise<boolean> {
+    try {
+      while (await store.eraseSome(userId, before, BATCH, deadline) > 0);
+      return await store.finish(userId, before, deadline)
+    } catch (error) {
+      if (clock.elapsed() < deadline) throw error
+      return false // a later sweep goes on
+    }
   }
 
   /** All rows of one kind, a page at a time. */
@@ -112,7 +117,7 @@ export function createPrivacy ({ store, lifecycle, transcripts, recordings, audi
       // Who asks whether somebody was deleted has the id, and can find the line by it; the line alone names nobody.
       const subject = createHash('sha256').update(userId).digest('hex')
       await store.begin(userId, before, { session_id: null, user_id: null, at: before, type: 'user.erased', actor: isOwn ? 'user:erased' : `admin:${call.user.id}`, data: { subject } }, call.deadline)
-      const isDone = await erase(userId, before)
+      const isDone = await erase(userId, before, call.deadline)
       call.log.info({ by: isOwn ? 'user' : 'admin', isDone }, 'user data erased')
       return { status: isDone ? 'erased' : 'erasing' }
     },
