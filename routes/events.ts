@@ -79,6 +79,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
 /** Aborted when nobody is there to be told any more. */
 function untilClosed (reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
+  if (reply.raw.destroyed) controller.abort() // while its token was looked at
   reply.raw.once('close', () => controller.abort())
   return controller.signal
 }

@@ -1,5 +1,10 @@
 // Events as they happen: in order and none left out, resumed on any replica, for those they belong to, and no longer than they should.
+import { generateKeyPairSync, sign } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, get, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
+import { startFaultProxy } from '../dev/faults/fault-proxy.ts'
 import { appFor, databaseFor, environment, livekitFor, notFound, notYours, problem, queryFor, sameProblem, unauthorized, userToken, eventually, type TestApp } from './helper.ts'
 
 const livekit = await livekitFor(t)
@@ -8,8 +13,8 @@ const query = await queryFor(t, databaseUrl)
 const env = environment(livekit, databaseUrl, { MAX_SESSIONS_PER_USER: '50' })
 const admin = { role: 'admin' }
 
-async function replica (t: Test): Promise<{ app: TestApp, address: string }> {
-  const app = await appFor(t, env)
+async function replica (t: Test, more: NodeJS.ProcessEnv = {}): Promise<{ app: TestApp, address: string }> {
+  const app = await appFor(t, { ...env, ...more })
   return { app, address: await app.listen({ host: '127.0.0.1', port: 0 }) }
 }
 const { app, address } = await replica(t)
@@ -17,10 +22,10 @@ const { app, address } = await replica(t)
 t.teardown(() => app.server.closeAllConnections())
 
 /** A stream as a client reads it: `next` is the next event with its id, undefined at the end. */
-async function open (t: Test, url: string, user: string, { claims = {}, lastEventId }: { claims?: object, lastEventId?: string } = {}) {
+async function open (t: Test, url: string, user: string, { claims = {}, lastEventId, authorization = `Bearer ${userToken(user, { ...claims })}` }: { claims?: object, lastEventId?: string, authorization?: string } = {}) {
   const controller = new AbortController()
   t.teardown(() => controller.abort())
-  const response = await fetch(url, { signal: controller.signal, headers: { authorization: `Bearer ${userToken(user, { ...claims })}`, ...(lastEventId && { 'last-event-id': lastEventId }) } })
+  const response = await fetch(url, { signal: controller.signal, headers: { authorization, ...(lastEventId && { 'last-event-id': lastEventId }) } })
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
   let text = ''
   return {
@@ -49,6 +54,8 @@ async function started (user: string) {
   const [{ id }] = await query('select id from sessions where room_name = $1', [room])
   return { id, room, path: `/api/v1/sessions/${id}/events`, end: () => app.as(user).end(room) }
 }
+
+const connections = ({ server }: TestApp) => new Promise<number>((resolve) => { server.getConnections((_error, count) => resolve(count)) })
 
 const note = (id: string | null, n: number) => query('insert into session_events (session_id, at, type, actor, data) values ($1, $2, \'agent.left\', \'livekit\', $3)', [id, new Date(), { n }])
 
@@ -171,6 +178,49 @@ t.test('a user has ten streams at most, and a closed one is free again', async (
     return response.status === 200
   })
 })
+
+for (const what of ['its token is looked at', 'the session is looked for'] as const) {
+  t.test(`who leaves while ${what} has no place`, async (t) => {
+    const url = new URL(databaseUrl)
+    const proxy = await startFaultProxy({ target: { host: url.hostname, port: Number(url.port) } })
+    const keys = createServer()
+    await once(keys.listen(0, '127.0.0.1'), 'listening')
+    t.teardown(() => Promise.all([proxy.stop(), keys.close()]))
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+    const { app, address } = await replica(t, {
+      DATABASE_URL: Object.assign(new URL(databaseUrl), { port: String(proxy.port) }).href,
+      JWT_SECRET: undefined,
+      JWT_JWKS_URL: `http://127.0.0.1:${(keys.address() as AddressInfo).port}`,
+      JWT_ISSUER: 'issuer',
+      JWT_AUDIENCE: 'app'
+    })
+    t.teardown(() => app.server.closeAllConnections())
+    const { path } = await started('ines')
+    const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
+    const signed = `${encode({ alg: 'EdDSA', kid: 'key' })}.${encode({ sub: 'ines', email: 'ines@example.com', iss: 'issuer', aud: 'app', exp: Math.floor(Date.now() / 1000) + 600 })}`
+    const authorization = `Bearer ${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`
+
+    const answers: ServerResponse[] = []
+    keys.on('request', (_request, response) => answers.push(response))
+    await proxy.fault('hang', /from sessions where id = /)
+    const requests = Array.from({ length: 10 }, () => get(address + path, { agent: false, headers: { authorization } }).on('error', () => {}))
+    const answered = async () => {
+      await eventually(() => answers.length === 1)
+      answers[0]!.end(JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'key' }] }))
+      await eventually(() => proxy.hits() === 10)
+    }
+    if (what === 'the session is looked for') await answered()
+    else await eventually(() => answers.length === 1)
+    await eventually(async () => await connections(app) === 10)
+    for (const request of requests) request.destroy()
+    await eventually(async () => await connections(app) === 0)
+    if (what === 'its token is looked at') await answered()
+    await proxy.fault()
+
+    const { response } = await open(t, address + path, 'ines', { authorization })
+    t.equal(response.status, 200)
+  })
+}
 
 t.test('ends when its process is about to stop', async (t) => {
   const { app: leaving, address } = await replica(t)

@@ -87,7 +87,7 @@ export function createStreams ({ events, audit, clock, log, isDraining }: Stream
     const mine = [...listeners].filter((one) => one.userId === call.user.id).length
     if (mine >= STREAMS_PER_USER) throw retryAfter(new TooManyStreams(), 5, { limit: STREAMS_PER_USER })
     const listener = { userId: call.user.id, sessionId, ...createBell(HEARTBEAT) }
-    listeners.add(listener)
+    if (!signal.aborted) listeners.add(listener)
     signal.addEventListener('abort', () => {
       listeners.delete(listener)
       listener.wake()
