@@ -51,7 +51,7 @@ const agents: FastifyPluginAsyncTypebox = async (app) => {
       app.agentTokens.check(token, (request.params as { id: string }).id)
     } catch (error) {
       await app.countRefusal(request) // whoever is no agent may not try for ever
-      throw error
+      throw Object.assign(error as Error, { headers: { 'www-authenticate': 'Bearer realm="agents"' } })
     }
   }
   // Many agents share an address: what bounds them is their token, and what one session may hold.

@@ -37,7 +37,7 @@ const token: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Start or rejoin, as LiveKit\'s TokenSource asks for it',
       description: 'Without a room name: starts a voice session. With one: a fresh token for that live session of one\'s own. An Idempotency-Key is ignored here, because TokenSource fixes its headers once for all.',
       body: Wanted,
-      response: { 201: Issued, ...problems(400, 401, 403, 404, 413, 415, 429, 500, 503) }
+      response: { 201: Issued, ...problems(400, 401, 403, 404, 409, 413, 415, 429, 500, 503) }
     },
     preValidation: async (request) => { request.body ??= {} }
   }, async (request, reply) => {

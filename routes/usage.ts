@@ -7,7 +7,7 @@ import { costOfUsage, problems, Strict, usageExample, usageProperties, userIdPat
 
 const NotAcceptable = createError('NOT_ACCEPTABLE', 'It can be had as application/json and text/csv.', 406)
 
-const day = (description: string, example: string) => Type.String({ format: 'date', description, examples: [example] })
+const day = (description: string, example: string) => Type.String({ format: 'date', pattern: '^[1-9]', description, examples: [example] })
 const entry = { day: '2026-01-01', user_id: 'alice', sessions: 2, ...usageExample, cost: null }
 const Page = Type.Object({
   usage: Type.Array(Type.Object({

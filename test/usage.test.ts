@@ -115,7 +115,11 @@ t.test('only an agent of the session reports, and no more than it may', async (t
   const invalid = problem(401, 'Unauthorized', 'agent-token-invalid', 'A valid token of the session\'s agent is required.')
   const token = app.agentTokens.issue(call.session)
   const other = await conversation('dina')
-  for (const wrong of ['', 'a.b.c', `${token}x`, app.agentTokens.issue(other.session)]) sameProblem(t, await call.report(randomUUID(), 0, {}, wrong), invalid)
+  for (const wrong of ['', 'a.b.c', `${token}x`, app.agentTokens.issue(other.session)]) {
+    const refused = await call.report(randomUUID(), 0, {}, wrong)
+    sameProblem(t, refused, invalid)
+    t.equal(refused.headers['www-authenticate'], 'Bearer realm="agents"')
+  }
   t.equal((await app.inject({ url: `/api/v1/sessions/${call.id}`, headers: { authorization: `Bearer ${token}` } })).statusCode, 401)
   for (const payload of [{ writer: 'me' }, { seq: -1 }, { stt_ms: 0.5 }, { input_tokens: 1e13 }, { user_ms: 1 }]) {
     t.equal((await app.inject({ method: 'POST', url: `/api/v1/agent/sessions/${call.id}/usage`, headers: { authorization: `Bearer ${token}` }, payload: { writer: randomUUID(), seq: 0, ...nothing, ...payload } })).statusCode, 400)
@@ -160,7 +164,7 @@ t.test('by day and user: one\'s own, everybody\'s for an administrator, on recor
   t.equal(second.body.split('\r\n').length, 3)
   t.equal(second.headers.link, undefined)
   t.equal((await list(admin, '', 'image/png')).statusCode, 406)
-  for (const search of ['?limit=1001', '?limit=0', '?from=today', '?from=2026-02-30', '?cursor=abc', '?day=2026-03-01', `?cursor=${Buffer.from('2026-02-30.eva').toString('base64url')}`]) t.equal((await list(admin, search)).statusCode, 400, search)
+  for (const search of ['?limit=1001', '?limit=0', '?from=today', '?from=2026-02-30', '?cursor=abc', '?day=2026-03-01', '?from=0000-01-01', ...['2026-02-30.eva', '0000-01-01.eva', '2026-03-01.\0', '2026-03-01.'].map((place) => `?cursor=${Buffer.from(place).toString('base64url')}`)]) t.equal((await list(admin, search)).statusCode, 400, search)
 })
 
 t.test('prices from a file, checked at the start', async (t) => {

@@ -59,7 +59,10 @@ t.test('only what this LiveKit signed over exactly these bytes', async (t) => {
     'a join token': { ...good, headers: { ...good.headers, authorization: join } }
   })) {
     const response = await app.inject(request)
-    t.test(what, async (t) => sameProblem(t, response, notSigned))
+    t.test(what, async (t) => {
+      sameProblem(t, response, notSigned)
+      t.equal(response.headers['www-authenticate'], 'Bearer realm="webhooks"')
+    })
   }
   t.equal((await app.inject(good)).statusCode, 200)
   t.equal((await app.inject({ ...good, headers: { ...good.headers, 'content-type': 'application/json' } })).statusCode, 200)

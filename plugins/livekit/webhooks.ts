@@ -27,7 +27,7 @@ export function createWebhookReader (apiKey: string, apiSecret: string) {
       const { sha256 } = await verifier.verify(authorization)
       if (sha256 !== createHash('sha256').update(body).digest('base64')) throw new Error('the signature is over other bytes')
     } catch (cause) {
-      throw new WebhookNotSigned({ cause })
+      throw Object.assign(new WebhookNotSigned({ cause }), { headers: { 'www-authenticate': 'Bearer realm="webhooks"' } })
     }
     let event: WebhookEvent
     try {

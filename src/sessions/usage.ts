@@ -175,7 +175,7 @@ export const untilNextMonth = (ms: number): number => Math.ceil((Date.parse(firs
 const dayCursorOf = ({ day, user_id: userId }: Pick<Day, 'day' | 'user_id'>) => Buffer.from(`${day}.${userId}`).toString('base64url')
 
 function readDayCursor (cursor: string): Pick<Day, 'day' | 'user_id'> {
-  const [, day = '', userId = ''] = /^(\d{4}-\d\d-\d\d)\.(.{1,128})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
+  const [, day = '', userId = ''] = /^([1-9]\d{3}-\d\d-\d\d)\.([\x20-\x7e]{1,128})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
   if (!userId || Number.isNaN(Date.parse(day)) || isoDay(Date.parse(day)) !== day) throw new BadCursor()
   return { day, user_id: userId }
 }
