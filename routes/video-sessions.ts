@@ -35,7 +35,7 @@ export const createRoom: FastifyPluginAsyncTypebox<{ alias?: boolean }> = async 
     },
     config: { deadline: (app.config.VIDEO_DISPATCH_TIMEOUT + 1) * 1000 }
   }, async (request, reply) => {
-    const category = await app.categories.enabled(request, request.body.counselor_category)
+    const category = await app.categories.find(request, request.body.counselor_category)
     const started = await app.sessions.start(request, 'video', { category, transcript: request.body.transcript, recording: request.body.recording }, request.headers['idempotency-key'])
     if (started.replayed) reply.header('idempotent-replayed', 'true')
     return answer(started)

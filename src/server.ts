@@ -28,7 +28,10 @@ try {
     await tracing?.stop()
   })
   for (const signal of SIGNALS) process.off(signal, tooEarly)
-  await app.listen({ host: app.config.HOST, port: app.config.PORT })
+  await app.listen({ host: app.config.HOST, port: app.config.PORT }).catch(async (error) => {
+    await app.close()
+    throw error
+  })
 } catch (error) {
   console.error(`livekit-sessions cannot start. ${(error as Error).message}`)
   const { cause } = error as Error

@@ -64,6 +64,15 @@ t.test('two services at once on a fresh DATA_DIR: one has it, the other one is r
   }
 })
 
+t.test('a service whose port is taken takes its database down with it', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  t.teardown(() => taken.close())
+  await once(taken, 'listening')
+  const dataDir = await folderFor(t)
+  await t.rejects(startService({ ...env, DATA_DIR: dataDir, HOST: '127.0.0.1', PORT: String((taken.address() as AddressInfo).port) }), { message: /ended with 1:[^]*EADDRINUSE/ })
+  await t.rejects(pidOf(dataDir), { code: 'ENOENT' })
+})
+
 t.test('killed while it makes its database, the service makes it anew', async (t) => {
   const dataDir = await folderFor(t)
   const killed = new AbortController()

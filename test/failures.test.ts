@@ -152,6 +152,29 @@ t.test('PostgreSQL away, silent or restarted', async (t) => {
   t.equal((await app.inject('/livez')).statusCode, 200)
 })
 
+t.test('a database that takes its time: what a request writes besides has no more time than the request', async (t) => {
+  const livekit = await livekitFor(t)
+  const databaseUrl = new URL(await databaseFor(t))
+  const proxy = await startFaultProxy({ target: { host: databaseUrl.hostname, port: Number(databaseUrl.port) } })
+  t.teardown(() => proxy.stop())
+  const query = await queryFor(t, databaseUrl.href)
+  const config = environment(livekit, Object.assign(new URL(databaseUrl), { port: String(proxy.port) }).href)
+  const app = await appFor(t, config)
+  const rooms = new RoomServiceClient(livekit.url, livekit.apiKey, livekit.apiSecret)
+  const { room_name: room } = (await app.as('alice').start()).json()
+  await rooms.deleteRoom(room)
+  await query('insert into session_events (session_id, user_id, at, type, actor, data) select null, $1, now(), \'access.denied\', $2, \'{}\' from generate_series(1, 5000)', ['alice', 'user:alice'])
+
+  await proxy.fault({ delay: 1500 })
+  // The room is gone, which is to be written; each refusal is; thousands of lines are to be deleted.
+  for (const call of [() => app.as('alice').status(room), () => app.as('mallory').status(room), () => app.as('alice').inject({ method: 'DELETE', url: '/api/v1/users/alice/data' })]) {
+    const { result: response, ms } = await timed(call())
+    t.ok([200, 403, 404, 503].includes(response.statusCode), response.body)
+    t.ok(ms < DEADLINE + 500, `${Math.round(ms)} ms`)
+  }
+  await proxy.fault()
+})
+
 for (const { what, lost, held } of [
   { what: 'for one statement', lost: /set state = 'live'/, held: false },
   { what: 'until after the answer', lost: /set state = /, held: true }

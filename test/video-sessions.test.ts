@@ -86,6 +86,18 @@ t.test('B3: the category must be there and enabled', async (t) => {
   t.same(await query('select 1 from sessions where user_id = \'dora\''), [])
 })
 
+t.test('D3: a start whose category was disabled meanwhile is had again with its key, and with no other', async (t) => {
+  await workerFor(t, { attributes: { avatar: 'ready' } })
+  const { id } = await category({ name: 'Soon off' })
+  const first = await create('doris', id, { headers: { 'idempotency-key': 'k' } })
+  await app.as('root', admin).inject({ method: 'PATCH', url: `/api/v1/counselor-categories/${id}`, payload: { enabled: false } })
+  const again = await create('doris', id, { headers: { 'idempotency-key': 'k' } })
+  t.equal(again.statusCode, 200, again.body)
+  t.equal(again.json().room_name, first.json().room_name)
+  sameProblem(t, await create('doris', id, { headers: { 'idempotency-key': 'another' } }), categoryNotFound)
+  t.equal((await query('select 1 from sessions where user_id = \'doris\'')).length, 1)
+})
+
 t.test('B4: without a prompt of its own, the default one', async (t) => {
   const worker = await workerFor(t, 'accept')
   const { id } = await category({ name: 'Plain' })

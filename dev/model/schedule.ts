@@ -268,7 +268,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
         const seconds = mode.agentWait > 0 ? mode.agentWait + 1 : 7
         const call = callOf(actor.user, seconds, false, who)
         const start = invariants.begins({ id: who, user: actor.user, key: actor.key, mode: actor.mode, replica: actor.replica, deadline: call.deadline })
-        return rulesOf(actor.replica, who, actor.trouble, start).sessions.start(call, actor.mode, actor.mode === 'voice' ? { agent_type: 'general', transcript: true, recording: true } : { category: { id: 'c', name: 'C' }, transcript: true, recording: true }, actor.key)
+        return rulesOf(actor.replica, who, actor.trouble, start).sessions.start(call, actor.mode, actor.mode === 'voice' ? { agent_type: 'general', transcript: true, recording: true } : { category: { id: 'c', name: 'C', enabled: true }, transcript: true, recording: true }, actor.key)
           .then((started) => invariants.answered(start, started.session), (error) => invariants.refused(start, error))
       }
       case 'end':

@@ -68,7 +68,7 @@ export function createSessionStore ({ query }: Database): SessionStore {
   const inTurn = createTurns()
 
   /** All that was decided, in one statement, if the row is still the one that was read. */
-  function write (session: Session, version: string, { session: columns = {}, stays = [], events = [] }: Change) {
+  function write (session: Session, version: string, { session: columns = {}, stays = [], events = [] }: Change, deadline?: number) {
     const names = Object.keys(columns)
     return one(`
       with changed as (
@@ -86,7 +86,7 @@ export function createSessionStore ({ query }: Database): SessionStore {
         returning id, at, type),
       ${addMessages('changed')}
       select * from changed`,
-    [session.id, version, JSON.stringify(stays), JSON.stringify(events), ...Object.values(columns)])
+    [session.id, version, JSON.stringify(stays), JSON.stringify(events), ...Object.values(columns)], deadline)
   }
 
   return {
@@ -166,16 +166,16 @@ export function createSessionStore ({ query }: Database): SessionStore {
       select * from ended`, [id, checkNo, end.now, end.watch_until, end.next_check_at, end.late], deadline),
 
     // Two statements and no lock between them: the write lands only on the row as it was read, else it is decided anew.
-    change: (key, decide, sids = []) => inTurn('room_name' in key ? key.room_name : key.id, async () => {
+    change: (key, decide, sids = [], deadline) => inTurn('room_name' in key ? key.room_name : key.id, async () => {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const [where, values] = 'room_name' in key ? ['room_name = $1', [key.room_name]] : ['id = $1 and check_no = $2', [key.id, key.check_no]]
         const read = await one<{ version: string, stays: StoredStay[] }>(`
-          select s.*, s.xmin as version, ${staysOf('s', `$${values.length + 1}`)} as stays from sessions s where ${where}`, [...values, sids])
+          select s.*, s.xmin as version, ${staysOf('s', `$${values.length + 1}`)} as stays from sessions s where ${where}`, [...values, sids], deadline)
         if (!read) return undefined
         const { version, stays, ...session } = read
         const change = decide(session, stays.map(toStay))
         if (!change) return session
-        const changed = await write(session, version, change)
+        const changed = await write(session, version, change, deadline)
         if (changed) return changed
       }
       throw retryAfter(new DatabaseUnavailable({ cause: new Error(`the session changed ${ATTEMPTS} times while it was decided on`) }), 1)
@@ -223,7 +223,8 @@ export function createSessionStore ({ query }: Database): SessionStore {
         returning 1`, [before, limit])
       const sessions = said.length === limit
         ? []
-        : await query('delete from sessions where id in (select id from sessions where ended_at < $1 limit $2) returning 1', [before, limit])
+        // One whose room could come back, or whose ingress is to be removed, is still looked at.
+        : await query('delete from sessions where id in (select id from sessions where ended_at < $1 and next_check_at is null and ingress_check_at is null limit $2) returning 1', [before, limit])
       // The trail is append-only but for this (003.do.audit.sql).
       const events = await query(`
         with retention as materialized (select set_config('livekit_sessions.retention', 'on', true))
@@ -234,8 +235,8 @@ export function createSessionStore ({ query }: Database): SessionStore {
 
     countLive: () => query('select mode, state, count(*)::int as count from sessions where ended_at is null group by mode, state', []),
 
-    async note (event) {
-      await query(...insertEvent(event))
+    async note (event, deadline) {
+      await query(...insertEvent(event), deadline)
     },
 
     async ping () {

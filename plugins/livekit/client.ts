@@ -238,8 +238,6 @@ export function createLiveKit ({ urls, apiKey, apiSecret, metrics, onRepeat }: L
   }
 }
 
-export type LiveKit = ReturnType<typeof createLiveKit>
-
 /** No answer, or the 503 of an overloaded or just restarted server. What LiveKit refused, it would refuse again. */
 function worthRepeating (error: unknown): boolean {
   const status = statusOf(error)

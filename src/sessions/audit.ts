@@ -19,7 +19,7 @@ export function createAudit ({ store, clock }: { store: Pick<SessionStore, 'note
   const counts = new Map<string, number>()
 
   const note = (call: Call, session: Session | undefined, type: EventType, data: Record<string, unknown>, role: 'user' | 'admin' = 'user') =>
-    store.note({ session_id: session?.id ?? null, user_id: session?.user_id ?? call.user.id, at: new Date(clock.now()), type, actor: `${role}:${call.user.id}`, data })
+    store.note({ session_id: session?.id ?? null, user_id: session?.user_id ?? call.user.id, at: new Date(clock.now()), type, actor: `${role}:${call.user.id}`, data }, call.deadline)
 
   /** How often it has happened within this hour, if that is worth a line. */
   function worthALine (...what: unknown[]): number | undefined {

@@ -86,10 +86,10 @@ export function createCategories ({ categories, audit, clock }: CategoriesDepend
       return category
     },
 
-    /** The category a session is to be started with (B3). */
-    async enabled (call: Call, id: string): Promise<Category> {
+    /** The category a session is to be started with: of a disabled one only a start that was made before is had again (B3, D3). */
+    async find (call: Call, id: string): Promise<Category> {
       const category = await read(id, call.deadline)
-      if (!category?.enabled) throw new CategoryNotFound()
+      if (!category) throw new CategoryNotFound()
       return category
     },
 

@@ -2,14 +2,14 @@
 import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Clock } from './clock.ts'
-import { IngressDeleted, IngressExists, IngressOff, IngressUnavailable, SessionNotFound, withDetails } from './errors.ts'
+import { IngressDeleted, IngressExists, IngressOff, IngressUnavailable, retryAfter, SessionNotFound, withDetails } from './errors.ts'
 import type { Log } from './log.ts'
 import { createLoop } from './loop.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import type { Mode } from './modes.ts'
 import { createOwn } from './own.ts'
 import { streamIdentity } from './presence.ts'
-import type { Outcome } from './rooms.ts'
+import { mayBeDone } from './rooms.ts'
 import type { Change, Session, SessionStore } from './store.ts'
 import { noTracing, type Tracing } from './tracing.ts'
 import type { IngressKind, ModeName } from './vocabulary.ts'
@@ -75,7 +75,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
   const own = createOwn({ store: sessions, audit, tracing })
   const later = (ms: number) => new Date(clock.now() + ms)
   const fields = (session: Session) => ({ roomName: session.room_name, userId: session.user_id, sessionId: session.id })
-  const change = (session: Pick<Session, 'room_name'>, decide: (row: Session) => Change | undefined) => sessions.change({ room_name: session.room_name }, decide)
+  const change = (session: Pick<Session, 'room_name'>, decide: (row: Session) => Change | undefined, deadline?: number) => sessions.change({ room_name: session.room_name }, decide, [], deadline)
 
   /** None, but for one that LiveKit may have made after it was last `looked` for, ms: when its time is over it is looked for once more. */
   function none (doubtUntil: Date | null, looked: number): Partial<Session> {
@@ -104,7 +104,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
       // Gone in LiveKit while nobody here wanted that.
       const events = row.ingress === 'ready' && row.state === 'live' ? deleted('livekit') : []
       return { session: none(row.ingress_doubt_until, looked), events }
-    })
+    }, deadline)
     if (!isRemoved) return
     metrics.ingress(session, 'removed')
     log.info(fields(session), 'ingress removed')
@@ -135,7 +135,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
   }
 
   /** Claims the next number in the row, before LiveKit is asked. @throws SessionNotFound, IngressExists */
-  async function claim (session: Session, kind: IngressKind): Promise<{ number: number, isMine: (row: Session) => boolean, doubtBefore: Date | null }> {
+  async function claim (session: Session, kind: IngressKind, deadline: number): Promise<{ number: number, isMine: (row: Session) => boolean, doubtBefore: Date | null }> {
     let number: number | undefined
     let doubtBefore: Date | null = null
     const row = await change(session, (row) => {
@@ -144,14 +144,14 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
       number = row.ingress_asks + 1
       doubtBefore = row.ingress_doubt_until
       return { session: { ingress: 'making', ingress_kind: kind, ingress_asks: number, ingress_doubt_until: later(DOUBT), ingress_check_at: later(DOUBT) } }
-    })
+    }, deadline)
     if (number === undefined) throw row?.state === 'live' ? new IngressExists() : new SessionNotFound()
     const mine = number
     return { number, doubtBefore, isMine: (row) => row.ingress === 'making' && row.ingress_asks === mine }
   }
 
   const unavailable = (error: unknown, session: Session) =>
-    withDetails(new IngressUnavailable({ cause: error }), { told: true, members: { retry_after: 5 }, headers: { 'retry-after': '5' }, context: { sessionId: session.id } })
+    withDetails(retryAfter(new IngressUnavailable({ cause: error }), 5), { told: true, context: { sessionId: session.id } })
 
   return {
     settle,
@@ -168,7 +168,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
     async create (call: Call, modeName: ModeName, roomName: string, kind: IngressKind) {
       if (!isOn) throw new IngressOff()
       const session = await own(call, modeName, roomName, ['live'])
-      const { number, isMine, doubtBefore } = await claim(session, kind)
+      const { number, isMine, doubtBefore } = await claim(session, kind, call.deadline)
       let made: StreamTarget
       try {
         made = await livekit.create({
@@ -180,7 +180,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
         }, call.deadline - UNDO_TIME)
       } catch (error) {
         metrics.ingress(session, 'failed')
-        await change(session, (row) => isMine(row) ? { session: none(mayExist(error) ? row.ingress_doubt_until : doubtBefore, -Infinity) } : undefined).catch(() => {}) // the loop's, later
+        await change(session, (row) => isMine(row) ? { session: none(mayBeDone(error) ? row.ingress_doubt_until : doubtBefore, -Infinity) } : undefined).catch(() => {}) // the loop's, later
         throw unavailable(error, session)
       }
 
@@ -191,7 +191,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
               session: { ingress: 'ready', ingress_id: made.id, ingress_doubt_until: doubtBefore, ingress_check_at: later(LOOK) },
               events: [{ at: later(0), type: 'ingress.created', actor: `user:${call.user.id}`, data: { kind } }]
             }
-          : undefined)
+          : undefined, call.deadline)
       } finally {
         // Nobody gets its key.
         if (ready?.ingress_id !== made.id) await livekit.remove(made.id, call.deadline).catch((err) => log.warn({ err, ...fields(session) }, 'ingress could not be removed'))
@@ -210,7 +210,7 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
       const session = await own(call, modeName, roomName, ['live'])
       const row = await change(session, (row) => row.ingress === 'making' || row.ingress === 'ready'
         ? { session: { ingress: 'removing', ingress_check_at: later(LEASE) }, events: deleted(`user:${call.user.id}`) }
-        : undefined)
+        : undefined, call.deadline)
       if (row?.ingress === 'removing') {
         await agree(row, call.deadline).catch(async (error) => {
           await change(session, (row) => row.ingress === 'removing' ? { session: { ingress_check_at: later(EVERY) } } : undefined).catch(() => {}) // its lease runs out by itself
@@ -239,9 +239,3 @@ function numberOf ({ id }: Pick<Session, 'id'>, name: string): number {
 
 /** Whether nobody has made or removed one since `session` was read. */
 const isSame = (row: Session, session: Session) => row.ingress_asks === session.ingress_asks && row.ingress === session.ingress
-
-/** Whether LiveKit may have made it all the same, or may still. */
-function mayExist (error: unknown): boolean {
-  const { outcome } = error as { outcome?: Outcome }
-  return outcome !== 'not_sent' && outcome !== 'refused'
-}

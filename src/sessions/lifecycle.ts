@@ -80,12 +80,12 @@ export function createLifecycle ({ store, livekit, clock, agentTimeout, onAgent 
     },
 
     /** A room that LiveKit does not have any more although nobody here ended it: the session is over, for the reason its stays tell. */
-    async bury (session: Session): Promise<Session | undefined> {
+    async bury (session: Session, deadline?: number): Promise<Session | undefined> {
       const over = await store.change({ id: session.id, check_no: session.check_no }, (current, stays) => {
         if (current.state !== 'live') return undefined
         const timedOut = clock.now() >= current.created_at.getTime() + roomLimits.emptyTimeout * 1000
         return ended(current, whyGone(stays) ?? (timedOut ? 'idle' : 'lost'), 'service')
-      })
+      }, [], deadline)
       if (over) metrics.reported(session, over)
       return over
     },

@@ -66,6 +66,12 @@ export interface LiveKitEvent {
 /** What became of a call that failed: LiveKit said no, it never got it, or it may have done it. */
 export type Outcome = 'refused' | 'not_sent' | 'unknown'
 
+/** Whether a call that failed may have been carried out all the same, or may still be. */
+export function mayBeDone (error: unknown): boolean {
+  const { outcome } = error as { outcome?: Outcome }
+  return outcome !== 'not_sent' && outcome !== 'refused'
+}
+
 /**
  * The calls to LiveKit. `deadline` is on the scale of the clock's `elapsed`; without it a call may take some seconds.
  * Each throws an error that says by `outcome` what became of it.

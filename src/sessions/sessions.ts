@@ -5,13 +5,13 @@ import type { Audit } from './audit.ts'
 import type { Call } from './caller.ts'
 import type { Category } from './categories.ts'
 import type { Clock } from './clock.ts'
-import { AgentDidNotCome, EndedWhileStarting, KeyReused, MonthlyLimitReached, RecordingsOff, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, TranscriptsOff, withDetails } from './errors.ts'
+import { AgentDidNotCome, CategoryNotFound, EndedWhileStarting, KeyReused, MonthlyLimitReached, RecordingsOff, retryAfter, SessionNotFound, StartedSessionEnded, StartInProgress, TooManySessions, TooManyStarts, TranscriptsOff, withDetails } from './errors.ts'
 import { endBy, type Lifecycle } from './lifecycle.ts'
 import { noMetrics, type SessionMetrics } from './metrics.ts'
 import { grantOf, jobMetadata as plainMetadata, roomLimits, type Mode } from './modes.ts'
 import { createOwn } from './own.ts'
 import { ingressNow, present, statusOf } from './presence.ts'
-import type { Participant, Rooms } from './rooms.ts'
+import { mayBeDone, type Participant, type Rooms } from './rooms.ts'
 import type { Session, SessionStore } from './store.ts'
 import { noTracing, type Tracing } from './tracing.ts'
 import { untilNextMonth } from './usage.ts'
@@ -41,7 +41,7 @@ export interface SessionsDependencies {
 /** What is asked of a start, by mode. */
 export interface StartRequest {
   agent_type?: AgentType
-  category?: Pick<Category, 'id' | 'name'>
+  category?: Pick<Category, 'id' | 'name' | 'enabled'>
   transcript?: boolean
   /** Of the transcript, at its end. */
   summary?: boolean
@@ -69,7 +69,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
   return {
     /**
      * Starts a session: one insert, one RPC, one update, one signature. With an Idempotency-Key, the same start again gives the same room (D3).
-     * @throws TranscriptsOff, RecordingsOff, TooManySessions, TooManyStarts, MonthlyLimitReached, KeyReused, StartInProgress, StartedSessionEnded, and what the store and LiveKit throw
+     * @throws TranscriptsOff, RecordingsOff, CategoryNotFound, TooManySessions, TooManyStarts, MonthlyLimitReached, KeyReused, StartInProgress, StartedSessionEnded, and what the store and LiveKit throw
      */
     async start (call: Call, modeName: ModeName, request: StartRequest, idempotencyKey?: string) {
       try {
@@ -126,7 +126,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
       for (const { session, participants } of rooms) {
         const isThere = participants.length > 0 || standing.has(session.room_name)
         if (isThere) sessions.push({ ...session, counselor_category: session.category_name, participants: present(participants).length })
-        else await lifecycle.bury(session)
+        else await lifecycle.bury(session, call.deadline)
       }
       call.log.info({ userId: call.user.id, sessions: sessions.length }, `active ${modeName} sessions`)
       return { sessions }
@@ -135,8 +135,14 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
 
   async function begin (call: Call, modeName: ModeName, request: StartRequest, idempotencyKey?: string) {
     const mode = modes[modeName]
+    const startedWith = async () => idempotencyKey === undefined ? undefined : store.byKey(call.user.id, idempotencyKey, call.deadline)
     if (request.transcript && !transcripts) throw new TranscriptsOff()
     if (request.recording && !recordingFile) throw new RecordingsOff()
+    if (request.category?.enabled === false) {
+      const before = await startedWith()
+      if (!before) throw new CategoryNotFound()
+      return replay(call, mode, before, request)
+    }
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const id = randomUUID()
       const lease = leaseOf(call)
@@ -170,7 +176,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
       })
       if (claimed) return open(call, mode, claimed, false)
 
-      const before = idempotencyKey && await store.byKey(call.user.id, idempotencyKey, call.deadline)
+      const before = await startedWith()
       if (before) return replay(call, mode, before, request)
       await refuse(call)
     }
@@ -211,7 +217,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
       wordLost = false
     } catch (error) {
       // A starter before this one may have made the room.
-      const roomMayExist = room !== undefined || replayed || mayExist(error)
+      const roomMayExist = room !== undefined || replayed || mayBeDone(error)
       const undone = await lifecycle.abandon(session, roomMayExist, call.deadline).catch(() => null) // the reconciler's, once the lease is over
       if (undone !== undefined) throw withDetails(error as Error, { context: { ...(error as { context?: object }).context, roomName: session.room_name, sessionId: session.id } })
     }
@@ -286,17 +292,11 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
     if (participants.length > 0) return participants
     const standing = await livekit.standing([roomOf(session)], call.deadline)
     if (standing.has(session.room_name)) return participants
-    await lifecycle.bury(session)
+    await lifecycle.bury(session, call.deadline)
     return undefined
   }
 }
 
 const roomOf = (session: Session) => ({ name: session.room_name, sid: session.room_sid })
-
-/** Whether a CreateRoom that failed may have been carried out all the same. */
-function mayExist (error: unknown): boolean {
-  const { outcome } = error as { outcome?: string }
-  return outcome !== 'not_sent' && outcome !== 'refused'
-}
 
 export type Sessions = ReturnType<typeof createSessions>

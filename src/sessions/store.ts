@@ -162,7 +162,7 @@ export interface SessionStore {
    * Lets `decide` look at the session and its stays (the latest ones, and those of `sids`), and writes what it decides.
    * When the session changed meanwhile, it is decided anew: `decide` must have no effects.
    */
-  change: (key: ChangeKey, decide: (session: Session, stays: Stay[]) => Change | undefined, sids?: string[]) => Promise<Session | undefined>
+  change: (key: ChangeKey, decide: (session: Session, stays: Stay[]) => Change | undefined, sids?: string[], deadline?: number) => Promise<Session | undefined>
   /** Takes up to `limit` sessions that are due, for this look only, and leases them. */
   claimDue: (now: Date, leaseUntil: Date, limit: number) => Promise<Array<Session & { due_at: Date }>>
   /** Gives looked-at sessions back, each with the time of its next look; one that was pulled forward meanwhile stays so. */
@@ -176,7 +176,7 @@ export interface SessionStore {
   /** How many sessions have not ended, by mode and state. */
   countLive: () => Promise<Array<{ mode: ModeName, state: State, count: number }>>
   /** Writes one line of the audit trail that belongs to no change. */
-  note: (event: SessionEvent) => Promise<void>
+  note: (event: SessionEvent, deadline?: number) => Promise<void>
   /** Whether the database answers: for readiness. */
   ping: () => Promise<void>
 }

@@ -45,7 +45,7 @@ export function createToolTokens ({ keys: text, store, clock }: ToolTokensDepend
       const jti = randomUUID()
       const { id: kid, key } = first
       const signed = `${encode({ alg: 'EdDSA', typ: 'JWT', kid })}.${encode({ iss: ISSUER, sub: session.user_id, aud: audience, sid: session.id, mode: session.mode, agent_type: session.agent_type ?? undefined, iat: now, exp, jti })}`
-      await store.note({ session_id: session.id, user_id: session.user_id, at: new Date(clock.now()), type: 'token.issued', actor: 'service', data: { audience, jti } })
+      await store.note({ session_id: session.id, user_id: session.user_id, at: new Date(clock.now()), type: 'token.issued', actor: 'service', data: { audience, jti } }, deadline)
       log.info({ sessionId: session.id, userId: session.user_id, audience, jti }, 'token for a tool server issued')
       return { token: `${signed}.${sign(null, Buffer.from(signed), key).toString('base64url')}`, expires_at: new Date(exp * 1000) }
     },
