@@ -5,7 +5,7 @@ import { startTestWorker, type Behaviour } from '../dev/livekit/test-worker.ts'
 import type { Participant } from '../src/sessions/rooms.ts'
 import type { Session } from '../src/sessions/store.ts'
 import { watchAgent } from '../src/sessions/watchdog.ts'
-import { eventually, listening } from './helper.ts'
+import { appFor, databaseFor, environment, eventually, listening, livekitFor, movableClock, queryFor, webhookOf } from './helper.ts'
 
 const now = new Date('2026-01-01T10:00:00Z')
 const ago = (seconds: number) => new Date(now.getTime() - seconds * 1000)
@@ -126,4 +126,72 @@ t.test('a user who returns after the agent left gets one again', async (t) => {
   await join()
   await eventually(async () => await agents() === 1)
   t.match(await row(), { agent_dispatches: 2, episode_dispatches: 1 })
+})
+
+t.test('an agent that was given up and is there all the same: the next look says so', async (t) => {
+  const { join, row, query } = await setting(t, 'accept')
+  await join()
+  await eventually(async () => (await query('select 1 from sessions where seen_sids like \'% %\'')).length === 1)
+  await query('update sessions set agent_state = \'failed\'')
+  await eventually(async () => (await row()).agent_state === 'joined')
+})
+
+/** A user waits in a room to which no worker comes; the test moves the clock and makes LiveKit's webhooks. */
+async function waiting (t: Test, env: NodeJS.ProcessEnv = {}) {
+  const livekit = await livekitFor(t)
+  const databaseUrl = await databaseFor(t)
+  const clock = movableClock()
+  const app = await appFor(t, environment(livekit, databaseUrl, { AGENT_JOIN_TIMEOUT: '20', RECONCILE_INTERVAL: '15', ...env }), clock)
+  const query = await queryFor(t, databaseUrl)
+  const { room_name: room, token } = (await app.as('alice').start()).json()
+  await joinRoom({ url: livekit.url, token })
+  const [{ room_sid: sid }] = await query('select room_sid from sessions')
+  const agentComes = async () => app.inject(await webhookOf(livekit, {
+    event: 'participant_joined',
+    id: 'EV_agent',
+    createdAt: String(Math.floor(clock.now() / 1000)),
+    room: { name: room, sid },
+    participant: { sid: 'PA_agent', identity: 'agent-1', kind: 'AGENT', state: 'ACTIVE', joinedAt: String(Math.floor(clock.now() / 1000)), joinedAtMs: String(clock.now()) }
+  }))
+  const state = async () => ({
+    session: (await query('select state, agent_state, agent_dispatches from sessions'))[0],
+    agents: await query('select identity, left_at from participants where kind = \'AGENT\''),
+    events: (await query('select type from session_events where type like \'agent.%\' order by id')).map(({ type }) => type)
+  })
+  const pass = async (after: number) => {
+    clock.advance(after)
+    return (await app.reconciler.reconcile()).corrected
+  }
+  return { app, clock, agentComes, state, pass }
+}
+
+const there = { session: { state: 'live', agent_state: 'joined', agent_dispatches: 1 }, agents: [{ identity: 'agent-1', left_at: null }], events: ['agent.joined'] }
+
+for (const [what, env] of Object.entries({ 'given up': { AGENT_MAX_DISPATCHES: '1', END_ON_AGENT_FAILURE: 'true' }, 'sent for again': { AGENT_MAX_DISPATCHES: '3' } })) {
+  t.test(`an agent that comes at the moment at which it would be ${what} is not`, async (t) => {
+    const { app, agentComes, state, pass } = await waiting(t, env)
+    t.same(await pass(15_000), {}, 'its time is not over')
+    const { change } = app.sessionStore
+    app.sessionStore.change = async (...args) => {
+      app.sessionStore.change = change
+      await agentComes()
+      return change(...args)
+    }
+    t.same(await pass(15_000), {})
+    t.same(await state(), there)
+    t.same(app.logs.filter(({ msg }) => /no agent came|agent missing/.test(msg)), [])
+  })
+}
+
+t.test('an agent that came after LiveKit was asked is not missed, however long the look takes', async (t) => {
+  const { app, clock, agentComes, state, pass } = await waiting(t)
+  const { listParticipants } = app.livekit
+  app.livekit.listParticipants = async (...args) => {
+    const listed = await listParticipants(...args)
+    await agentComes()
+    clock.advance(6000)
+    return listed
+  }
+  await pass(15_000)
+  t.same(await state(), there)
 })

@@ -237,6 +237,8 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         holds('what is over says when', (row.state === 'ended') === (row.ended_at !== null), () => show(row))
         holds('what is over says why', (row.state === 'ending' || row.state === 'ended') === (row.end_reason !== null), () => show(row))
         holds('the dispatches of an episode are bounded', row.episode_dispatches <= limits.maxDispatches, () => `${row.episode_dispatches}`)
+        const isAgentKnown = sql.staysOf(row.id).some((stay) => stay.kind === 'AGENT' && !stay.left_at)
+        holds('an agent that is known to be there has joined', row.state === 'ended' || !isAgentKnown || row.agent_state === 'joined', () => `${show(row)}: agent ${row.agent_state}`)
         holds('nobody stays in a session that is over', row.state !== 'ended' || sql.staysOf(row.id).every((stay) => stay.left_at), () => show(row))
         if (!row.idempotency_key || row.end_reason === 'start_failed') continue
         const key = `${row.user_id} ${row.idempotency_key}`
@@ -312,6 +314,7 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
         holds('no stream stays without its ingress', world.streams(room).length === 0 || row!.ingress === 'ready', () => show(row!))
         holds('two agents never stay', agents <= 1, () => `${show(row!)}: ${agents}`)
         holds('no user is left without an agent', world.users(room).length === 0 || agents === 1 || row!.agent_state === 'failed', () => `${show(row!)}: agent ${row!.agent_state}`)
+        holds('an agent that is there is known to be', agents === 0 || row!.agent_state === 'joined', () => `${show(row!)}: agent ${row!.agent_state}`)
       }
     }
   }

@@ -1,7 +1,7 @@
 // Which scenarios the interleavings try, and the faults that are put back to show that they would be found.
 import fc from 'fast-check'
 import { createModes } from '../../src/sessions/modes.ts'
-import { modeNames, type ModeName } from '../../src/sessions/vocabulary.ts'
+import { modeNames, type AgentState, type ModeName } from '../../src/sessions/vocabulary.ts'
 import { runSchedule, type Actor, type Fate, type Scenario, type Trouble } from './schedule.ts'
 import type { Statements } from './store.ts'
 import type { World } from './world.ts'
@@ -216,6 +216,23 @@ export const faults: Record<string, Fault> = {
     at: 'an agent that is late, dies or comes twice',
     put: ({ world }) => {
       world.livekit.removeParticipant = async () => {}
+    }
+  },
+  'the watchdog decides on the agent as its look found it': {
+    at: 'an agent that is late, dies or comes twice',
+    put: ({ sql }) => {
+      const { claimDue, read } = sql
+      const found = new Map<string, AgentState>()
+      sql.claimDue = (...claim) => {
+        const due = claimDue(...claim)
+        for (const { id, check_no: no, agent_state: state } of due) found.set(`${id} ${no}`, state)
+        return due
+      }
+      sql.read = (key) => {
+        const row = read(key)
+        const state = 'check_no' in key && found.get(`${key.id} ${key.check_no}`)
+        return row && state ? { ...row, session: { ...row.session, agent_state: state } } : row
+      }
     }
   },
   'a message is over before it is sent': {

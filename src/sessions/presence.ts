@@ -59,7 +59,7 @@ export interface Report {
   livekitId?: string
 }
 
-/** The list may be older than the webhook that told of a join: who joined within this time is not missed yet. */
+/** The clocks of LiveKit and of the replicas differ: who joined within this time before the list was asked for is not missed yet, ms. */
 const JUST_JOINED = 5000
 /** An agent that had stayed this long was a good one: losing it begins a new episode of dispatches. */
 const GOOD_STAY = 60_000
@@ -67,6 +67,7 @@ const GOOD_STAY = 60_000
 /**
  * What a report changes. The same reports in any order, doubled or not, end in the same record:
  * each stay is the union of what was told of its sid, and the session's columns follow from its stays.
+ * @param now when the report was made; of a list no later than when LiveKit was asked for it
  */
 export function observe (session: Session, known: Stay[], report: Report, now: Date): Change {
   const stays = new Map(known.map((stay) => [stay.sid, stay]))
@@ -107,7 +108,7 @@ export function observe (session: Session, known: Stay[], report: Report, now: D
     }
   }
 
-  return { stays: [...changed.values()], events, session: changed.size > 0 ? columns(session, known, [...stays.values()]) : {} }
+  return { stays: [...changed.values()], events, session: changed.size > 0 || report.complete ? columns(session, known, [...stays.values()]) : {} }
 }
 
 /** Stays after a change of some of them. */
@@ -132,7 +133,7 @@ function columns (session: Session, before: Stay[], after: Stay[]): Partial<Sess
   // A user who comes back begins a new episode: an agent that had failed is sent for again (D2).
   if (session.user_joined_at && userJoinedAt && userJoinedAt > session.user_joined_at && session.agent_state !== 'none') {
     change.episode_dispatches = 0
-    if (session.agent_state === 'failed') change.agent_state = 'left'
+    if (session.agent_state === 'failed') change.agent_state ??= 'left'
   }
   if (session.state === 'ended' && (session.end_reason === 'idle' || session.end_reason === 'lost')) {
     change.end_reason = whyGone(after) ?? session.end_reason

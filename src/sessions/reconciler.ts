@@ -4,7 +4,7 @@ import { lookAfterEnd, watchUntil, type Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { noMetrics, type PassResult, type SessionMetrics } from './metrics.ts'
 import { roomLimits, type Mode } from './modes.ts'
-import { ingressIdOf, isStream, isUser, merged, observe, streamIdentity, withoutUserSince } from './presence.ts'
+import { ingressIdOf, isStream, isUser, merged, observe, present, streamIdentity, withoutUserSince } from './presence.ts'
 import type { Participant, Rooms } from './rooms.ts'
 import type { Session, SessionStore } from './store.ts'
 import { noTracing, type Tracing } from './tracing.ts'
@@ -77,6 +77,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
   /** One round: ListParticipants for the live ones, and for what came back empty whether the room stands, then a verdict each. */
   async function lookAt (sessions: Session[], result: PassResult) {
     const looks: Look[] = []
+    const asked = new Date(clock.now())
     const release = (session: Session, at: Date | null) => looks.push({ id: session.id, check_no: session.check_no, next_check_at: at })
     /** Nothing changes; it comes up again soon, and later each time. */
     const postpone = (session: Session) => {
@@ -104,7 +105,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
       else {
         const participants = await livekit.listParticipants(session.room_name)
         if (participants.length === 0) empty.push(session)
-        else await attend(session, participants, release, correct)
+        else await attend(session, participants, asked, release, correct)
       }
     }))
     await each(chunks(empty, NAMES), IN_FLIGHT, async (batch) => {
@@ -116,7 +117,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
         for (const session of batch) postpone(session)
         return
       }
-      await each(batch, IN_FLIGHT, (session) => attempt(session, () => judge(session, standing.has(session.room_name), release, correct)))
+      await each(batch, IN_FLIGHT, (session) => attempt(session, () => judge(session, standing.has(session.room_name), asked, release, correct)))
     })
     await store.release(looks)
   }
@@ -134,7 +135,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
   }
 
   /** Nobody is in the room of this live session, or it is an ended one: is the room there at all? */
-  async function judge (session: Session, stands: boolean, release: Release, correct: Correct) {
+  async function judge (session: Session, stands: boolean, asked: Date, release: Release, correct: Correct) {
     if (session.state === 'ended') {
       if (stands) {
         await livekit.deleteRoom(session.room_name)
@@ -146,21 +147,21 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
       const watched = revives() && session.watch_until && session.watch_until.getTime() > clock.now()
       return release(session, lookAfterEnd({ ...session, ended_at: session.ended_at! }, new Date(clock.now())) ?? (watched ? later(WATCH_INTERVAL) : null))
     }
-    if (stands) return attend(session, [], release, correct)
+    if (stands) return attend(session, [], asked, release, correct)
     const gone = await lifecycle.bury(session)
     if (gone) correct(gone.end_reason!)
   }
 
-  /** The room of a live session is there: keep the record, and see to the agent. */
-  async function attend (session: Session, participants: Participant[], release: Release, correct: Correct) {
+  /** The room of a live session is there, with these in it, who were asked for at `asked` or later: keep the record, and see to the agent. */
+  async function attend (session: Session, participants: Participant[], asked: Date, release: Release, correct: Correct) {
     const sids = participants.filter((participant) => participant.state === 'ACTIVE').map((participant) => participant.sid).sort().join(' ')
     let current: Session | undefined = session
-    const agentUnlisted = session.agent_state === 'joined' && !participants.some((participant) => participant.kind === 'AGENT')
+    const isAgentThere = present(participants).some((participant) => participant.kind === 'AGENT')
     const streamOnly = !participants.some(isUser) && (session.ingress !== null || participants.some(isStream))
     let since: Date | null | undefined
-    if (sids !== session.seen_sids || agentUnlisted || streamOnly) {
+    if (sids !== session.seen_sids || isAgentThere !== (session.agent_state === 'joined') || streamOnly) {
       current = await store.change({ id: session.id, check_no: session.check_no }, (row, stays) => {
-        const change = observe(row, stays, { joined: participants.filter((participant) => participant.state === 'ACTIVE'), complete: true }, new Date(clock.now()))
+        const change = observe(row, stays, { joined: participants.filter((participant) => participant.state === 'ACTIVE'), complete: true }, asked)
         since = streamOnly ? withoutUserSince(merged(stays, change.stays!)) : undefined
         return { ...change, session: { ...change.session, seen_sids: sids } }
       }, participants.map((participant) => participant.sid))
@@ -172,7 +173,8 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
     await cutOff(current, participants.filter(isStream))
     const usualLook = later(limits.interval * 1000)
     const nextLook = emptyAt && emptyAt < usualLook ? emptyAt : usualLook
-    const verdict = watchAgent(current, participants, limits, new Date(clock.now()))
+    const decide = (row: Session) => watchAgent(row, participants, limits, new Date(clock.now()))
+    const verdict = decide(current)
     switch (verdict.do) {
       case 'wait':
         return release(current, verdict.at && verdict.at < nextLook ? verdict.at : nextLook)
@@ -180,15 +182,17 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
         await sendAway(current, verdict.agents)
         correct('second_agent')
         return release(current, later(SOON))
-      case 'fail':
-        await store.change({ id: current.id, check_no: current.check_no }, () => ({ session: { agent_state: 'failed' }, events: [event('agent.failed', {})] }))
+      case 'fail': {
+        // A webhook may tell of it at this very moment: only the row as it is now is given up.
+        const failed = await store.change({ id: current.id, check_no: current.check_no }, (row) => decide(row).do === 'fail' ? { session: { agent_state: 'failed' }, events: [event('agent.failed', {})] } : undefined)
+        if (failed?.agent_state !== 'failed') return release(current, later(SOON))
         log.error({ roomName: current.room_name, userId: current.user_id, sessionId: current.id, requestId: current.request_id, dispatches: current.agent_dispatches }, 'no agent came')
         correct('agent_failed')
         metrics.gaveUp(current, new Date(clock.now()))
         return limits.endOnAgentFailure ? end(current, 'agent_failed', () => {}) : release(current, nextLook)
+      }
       case 'dispatch':
-        await tracing.apart('watchdog dispatch', [current], () => dispatch(current))
-        correct('dispatched')
+        if (await tracing.apart('watchdog dispatch', [current], () => dispatch(current, (row) => decide(row).do === 'dispatch'))) correct('dispatched')
         return release(current, later(SOON))
     }
   }
@@ -210,16 +214,19 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
     for (const { identity } of areStray(now)) await livekit.removeParticipant(session.room_name, identity)
   }
 
-  /** Sends for another agent. Claimed by the count first, so that no two replicas do; never repeated blindly (D2). */
-  async function dispatch (session: Session) {
+  /**
+   * Sends for another agent, if it `isMissing` in the row as it is now. Claimed there first, so that no two replicas do; never repeated blindly (D2).
+   * @returns whether it was sent for
+   */
+  async function dispatch (session: Session, isMissing: (row: Session) => boolean): Promise<boolean> {
     const number = session.agent_dispatches + 1
-    const claimed = await store.change({ id: session.id, check_no: session.check_no }, (row) => row.agent_dispatches !== session.agent_dispatches
-      ? undefined
-      : {
+    const claimed = await store.change({ id: session.id, check_no: session.check_no }, (row) => isMissing(row)
+      ? {
           session: { agent_state: 'dispatched', agent_dispatches: number, episode_dispatches: row.episode_dispatches + 1, agent_dispatched_at: new Date(clock.now()) },
           events: [event('agent.dispatched', { dispatch: number })]
-        })
-    if (claimed?.agent_dispatches !== number) return
+        }
+      : undefined)
+    if (claimed?.agent_dispatches !== number) return false
     log.warn({ roomName: session.room_name, userId: session.user_id, sessionId: session.id, requestId: session.request_id, dispatch: number }, 'agent missing: dispatching another')
     try {
       await livekit.createDispatch(session.room_name, modes[session.mode].agentName, await jobMetadata(session, number))
@@ -229,6 +236,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
       // It may have been done or not. The count stands; the next look sees who came, and only then sends again.
       log.warn({ err, roomName: session.room_name, sessionId: session.id }, 'dispatch failed')
     }
+    return true
   }
 
   /** The first agent stays; the others go, and with each its dispatch. */
