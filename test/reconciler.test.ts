@@ -2,7 +2,7 @@
 import { RoomServiceClient } from 'livekit-server-sdk'
 import t from 'tap'
 import { startFaultProxy } from '../dev/faults/fault-proxy.ts'
-import { appFor, databaseFor, environment, livekitFor, movableClock, queryFor, type TestApp } from './helper.ts'
+import { appFor, databaseFor, environment, livekitFor, movableClock, notFound, problem, queryFor, sameProblem, type TestApp } from './helper.ts'
 
 const livekit = await livekitFor(t)
 const proxy = await startFaultProxy({ target: { host: '127.0.0.1', port: livekit.port } })
@@ -84,6 +84,21 @@ t.test('the maximum duration ends a session, with its room', async (t) => {
   t.same(await states(), [{ state: 'ended', end_reason: 'max_duration', ended_by: 'service' }])
   t.same(await rooms.listRooms([room]), [])
 })
+
+for (const interval of ['40', '3600']) {
+  t.test(`it does so at its second, with a look every ${interval} s, and gives no token after that`, async (t) => {
+    const { app, clock, states } = await setting(t, { VOICE_MAX_DURATION: '60', RECONCILE_INTERVAL: interval })
+    const key = { 'idempotency-key': 'one' }
+    const { room_name: room } = (await app.as('dirk').start({}, key)).json()
+    clock.advance(41_000)
+    await app.reconciler.reconcile()
+    clock.advance(20_000)
+    sameProblem(t, await app.as('dirk').inject({ method: 'POST', url: `/api/v1/voice-sessions/${room}/token` }), notFound)
+    sameProblem(t, await app.as('dirk').start({}, key), problem(409, 'Conflict', 'started-session-ended', 'The session that this Idempotency-Key started has ended. Use a new key to start another.'))
+    t.same(await pass(app), { checked: 1, corrected: { max_duration: 1 }, unanswered: 0 })
+    t.same(await states(), [{ state: 'ended', end_reason: 'max_duration', ended_by: 'service' }])
+  })
+}
 
 t.test('an end that failed is finished, its slot held and its room closed to its owner until then', async (t) => {
   const { app, clock, states, start } = await setting(t, { MAX_SESSIONS_PER_USER: '1' })

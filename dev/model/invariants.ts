@@ -37,6 +37,9 @@ export interface InvariantsOptions {
 /** From this long on a call may have been given up, ms: a start that took longer may fail without any other trouble. */
 const PATIENCE = 1900
 
+/** Within this long after its maximum duration a session is over, ms; clocks differ by up to 4 s. */
+const OVERTIME = 6000
+
 /** Within this long a room is gone that LiveKit shows although its session is over, ms; clocks differ by up to 4 s. */
 const SOON = 15_000
 
@@ -111,6 +114,11 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
       if (!row) return
       holds('no room of a start whose starter lives is deleted', asked.has(row.id) || !starterOf(row), () => show(row))
       holds('no room of a live session is deleted', row.state !== 'live' && row.state !== 'starting', () => show(row))
+    },
+
+    /** A token is about to be made. */
+    issues ({ ttl }: { ttl: number }) {
+      holds('no token is dead when it is given out', ttl > 0, () => `${ttl} s`)
     },
 
     /** A start was answered with a token. */
@@ -251,10 +259,14 @@ export function createInvariants ({ sql, world, limits, now }: InvariantsOptions
 
     /** While all is at rest since a time, with a look a second. */
     soon (since: number) {
+      for (const row of rows()) {
+        // A look that was cut off, by the end of its process or of its connection, holds its row until its lease is over.
+        if (row.lease > now()) held.set(row.id, row.lease)
+        const due = Math.max(row.expires_at.getTime(), since, held.get(row.id) ?? 0)
+        holds('a session is over at its maximum duration', row.state !== 'live' || now() - due < OVERTIME, () => `${show(row)}: ${now() - due} ms ago`)
+      }
       for (const [name, room] of world.rooms) {
         const row = rows().find((row) => row.room_name === name)
-        // A look that was cut off, by the end of its process or of its connection, holds its row until its lease is over.
-        if (row && row.lease > now()) held.set(row.id, row.lease)
         const shown = Math.max(room.hiddenUntil, since, held.get(row?.id ?? '') ?? 0)
         holds('whoever is known to have come in after the end is soon out', row?.state !== 'ended' || !row.revived_at || now() - shown < SOON, () => `${show(row!)}: there for ${now() - shown} ms`)
       }

@@ -7,7 +7,7 @@ import type { Statements } from './store.ts'
 import type { World } from './world.ts'
 
 const modes = createModes({
-  voice: { agentName: 'voice-agent', tokenTtl: 21_600, maxDuration: 21_600 },
+  voice: { agentName: 'voice-agent', tokenTtl: 21_600, maxDuration: 360 },
   video: { agentName: 'avatar-agent', tokenTtl: 86_400, maxDuration: 86_400 },
   agentWait: 2
 })
@@ -77,6 +77,7 @@ const healthy = fc.constant(undefined)
 const meeting = (before: Array<fc.Arbitrary<Actor>>, actors: Array<fc.Arbitrary<Actor>>, more: Partial<Scenario> = {}): fc.Arbitrary<Acts> =>
   fc.record({ before: fc.tuple(...before), actors: fc.tuple(...actors) }).map((acts) => ({ ...acts, ...more }))
 const anAgentsEnd = fc.record({ do: fc.constant('the agent ends the call' as const), which: fc.constant(0), word: fc.constantFrom('agent' as const, 'idle' as const) })
+const aRejoin = onReplica({ do: 'rejoin' as const, which: 0 })
 const comeBack = fc.constant<Actor>({ do: 'processes come back' })
 const joined = fc.constant<Actor>({ do: 'join', which: 0 })
 const workerGoes = fc.constant<Actor>({ do: 'worker goes' })
@@ -102,6 +103,7 @@ const meetings = {
     meeting([workerGoes, aStart(undefined, healthy, voice), joined, workerComes, aWait(16_000), aPass], [aWait(31_000), aPass], { jobSteps: 30, fates: ['lost'] }),
     meeting([aStart(), joined], [fc.constant<Actor>({ do: 'agent dies', which: 0 }), aPass, aPass, aWait(1000, 16_000, 31_000), aPass])),
   'an agent ends its call': meeting([aStart(undefined, healthy, voice), joined], [anAgentsEnd, aPass, fc.oneof(aPass, anEnd, aWait(1000, 16_000))]),
+  'a session at its maximum duration': meeting([aStart('k1', healthy, voice), joined, aWait(301_000)], [aPass, aWait(45_000, 61_000), fc.oneof(aRejoin, aStart('k1', healthy, voice)), aPass]),
   'messages on their way': fc.oneof(
     meeting([aStart(undefined, healthy, voice), joined], [aDelivery, aDelivery, anEnd, aWait(1000, 31_000), aDelivery]),
     meeting([], [aStart(undefined, healthy), aDelivery, anEnd, aDelivery, aDelivery])),
@@ -233,6 +235,16 @@ export const faults: Record<string, Fault> = {
         const state = 'check_no' in key && found.get(`${key.id} ${key.check_no}`)
         return row && state ? { ...row, session: { ...row.session, agent_state: state } } : row
       }
+    }
+  },
+  'the maximum duration waits for the usual look': {
+    at: 'a session at its maximum duration',
+    put: ({ sql }) => {
+      const { release } = sql
+      sql.release = (looks) => release(looks.map((look) => {
+        const row = sql.rows.get(look.id)
+        return row?.state === 'live' && look.next_check_at?.getTime() === row.expires_at.getTime() ? { ...look, next_check_at: new Date(row.expires_at.getTime() + 15_000) } : look
+      }))
     }
   },
   'a message is over before it is sent': {

@@ -206,6 +206,10 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
     // The world's calls are done at once; how they travel is this process's affair.
     const livekit = Object.fromEntries(Object.entries(world.livekit).map(([name, call]) => [name, (...args: unknown[]) => {
       const done = call as (...args: unknown[]) => Promise<unknown>
+      if (name === 'joinToken') {
+        // Whoever asks for a token takes whatever fails for a refusal.
+        try { invariants.issues(args[0] as { ttl: number }) } catch (error) { failure ??= error }
+      }
       if (name === 'joinToken' || (name === 'standing' && (args[0] as unknown[]).length === 0)) return done(...args)
       const deadline = typeof args.at(-1) === 'number' ? args.at(-1) as number : undefined
       return toLiveKit(name, () => done(...args), deadline)

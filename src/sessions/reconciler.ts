@@ -78,13 +78,13 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
   async function lookAt (sessions: Session[], result: PassResult) {
     const looks: Look[] = []
     const asked = new Date(clock.now())
-    const release = (session: Session, at: Date | null) => looks.push({ id: session.id, check_no: session.check_no, next_check_at: at })
+    const release: Release = (session, at) => looks.push({ id: session.id, check_no: session.check_no, next_check_at: at && session.state === 'live' && session.expires_at < at ? session.expires_at : at })
     /** Nothing changes; it comes up again soon, and later each time. */
     const postpone = (session: Session) => {
       result.unanswered++
       const count = failures.get(session.id) ?? 0
       failures.set(session.id, count + 1)
-      looks.push({ id: session.id, check_no: session.check_no, next_check_at: later(Math.min(SOON * 2 ** count, limits.interval * 1000)) })
+      release(session, later(Math.min(SOON * 2 ** count, limits.interval * 1000)))
     }
     const correct = (what: string) => { result.corrected[what] = (result.corrected[what] ?? 0) + 1 }
     const attempt = async (session: Session, work: () => Promise<void>) => {
@@ -293,6 +293,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
 export type Reconciler = ReturnType<typeof createReconciler>
 
 interface Look { id: string, check_no: number, next_check_at: Date | null }
+/** Gives a session back, to be looked at again then, and a live one at its end at the latest. */
 type Release = (session: Session, at: Date | null) => void
 type Correct = (what: string) => void
 

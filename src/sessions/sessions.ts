@@ -213,7 +213,7 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
       const now = clock.now()
       // A whole second, so that the token, which counts in seconds, cannot outlive the session.
       const expiresAt = new Date(Math.ceil(now / 1000 + mode.maxDuration) * 1000)
-      live = await store.goLive(session.id, session.check_no, { room_sid: room.sid, expires_at: expiresAt, next_check_at: later(limits.reconcileInterval * 1000), actor: `user:${call.user.id}`, now: new Date(now) }, call.deadline)
+      live = await store.goLive(session.id, session.check_no, { room_sid: room.sid, expires_at: expiresAt, next_check_at: new Date(Math.min(now + limits.reconcileInterval * 1000, expiresAt.getTime())), actor: `user:${call.user.id}`, now: new Date(now) }, call.deadline)
       wordLost = false
     } catch (error) {
       // A starter before this one may have made the room.
@@ -244,8 +244,10 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
     if (arrival !== 'there') throw new AgentDidNotCome({ cause: new Error(arrival === 'failed' ? 'its avatar failed' : 'no worker took the dispatch') })
   }
 
+  /** A token for what is left of the session. @throws StartedSessionEnded, SessionNotFound when nothing is: it is about to be ended */
   function issue (call: Call, mode: Mode, session: Session, replayed: boolean) {
     const ttl = Math.min(mode.tokenTtl, Math.floor((session.expires_at.getTime() - clock.now()) / 1000))
+    if (ttl <= 0) throw replayed ? new StartedSessionEnded() : new SessionNotFound()
     const { token, expiresAt } = livekit.joinToken({ roomName: session.room_name, identity: session.user_id, name: mode.participantName(call.user), ttl, grant: grantOf(mode, session) })
     return { session, token, livekit_url: livekitUrl, expires_at: expiresAt, replayed }
   }
@@ -255,10 +257,12 @@ export function createSessions ({ store, livekit, lifecycle, audit, agentArrival
       (session.transcript !== null) === (request.transcript ?? false) && session.summary === (request.summary ?? false) && (session.recording !== null) === (request.recording ?? false) && session.text_only === (request.text_only ?? false) && session.language === (request.language ?? null)
     if (!isTheSame) throw new KeyReused()
     switch (session.state) {
-      case 'live':
+      case 'live': {
         if (!await participantsOf(call, session)) throw new StartedSessionEnded()
+        const issued = issue(call, mode, session, true)
         await audit.issued(call, session, { replayed: true })
-        return issue(call, mode, session, true)
+        return issued
+      }
       case 'starting': {
         const taken = await store.takeOver(session.id, { now: later(0), ...leaseOf(call) }, call.deadline)
         if (!taken) throw retryAfter(new StartInProgress(), 1)
