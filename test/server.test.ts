@@ -4,9 +4,10 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { Agent, request } from 'undici'
 import t from 'tap'
-import { startService } from '../dev/prove/service.ts'
 import { signUserToken } from '../dev/demo/token.ts'
-import { databaseFor, jwtSecret, livekitFor } from './helper.ts'
+import { startFaultProxy } from '../dev/faults/fault-proxy.ts'
+import { startService } from '../dev/prove/service.ts'
+import { databaseFor, eventually, jwtSecret, livekitFor, queryFor } from './helper.ts'
 
 t.test('SIGTERM under load: readiness says no first, nothing in flight fails, exit 0 within 10 s', async (t) => {
   const livekit = await livekitFor(t)
@@ -52,6 +53,36 @@ t.test('SIGTERM under load: readiness says no first, nothing in flight fails, ex
   t.ok(performance.now() - began < 10_000)
   await Promise.all(callers)
   t.same(Object.keys(answers), ['200'], JSON.stringify(answers))
+})
+
+t.test('SIGTERM while LiveKit and its egress do not answer: exit 0, what was being asked is left to whoever comes next', async (t) => {
+  const livekit = await livekitFor(t)
+  const proxy = await startFaultProxy({ target: { host: '127.0.0.1', port: livekit.port } })
+  t.teardown(() => proxy.stop())
+  const databaseUrl = await databaseFor(t)
+  const query = await queryFor(t, databaseUrl)
+  const service = await startService({
+    LIVEKIT_URL: livekit.url,
+    LIVEKIT_API_URL: proxy.url,
+    LIVEKIT_API_KEY: livekit.apiKey,
+    LIVEKIT_API_SECRET: livekit.apiSecret,
+    JWT_SECRET: jwtSecret,
+    DATABASE_URL: databaseUrl,
+    RECORDINGS: 'on',
+    S3_ENDPOINT: 'http://127.0.0.1:1',
+    S3_BUCKET: 'calls',
+    S3_ACCESS_KEY: 'recorder',
+    S3_SECRET_KEY: '8d2f60b17ae94c35'
+  })
+  await proxy.fault('hang', /StartRoomCompositeEgress|DeleteRoom/)
+  const headers = { authorization: `Bearer ${signUserToken(jwtSecret, { sub: 'alice' })}`, 'content-type': 'application/json' }
+  await fetch(`${service.url}/api/v1/voice-sessions/start`, { method: 'POST', headers, body: '{"recording":true}' })
+  await eventually(() => proxy.hits() === 1)
+  await query('update sessions set expires_at = now(), next_check_at = now()')
+  await eventually(() => proxy.hits() === 2)
+  t.equal(await service.stop(), 0)
+  t.same(await query('select state, recording, recording_asks from sessions'), [{ state: 'ending', recording: 'pending', recording_asks: 1 }])
+  t.notMatch(service.log(), /"level":50/)
 })
 
 t.test('SIGTERM while it boots: it ends', async (t) => {

@@ -12,6 +12,7 @@ export interface Transport {
   within: (limit: number) => Rpc
   /** The status LiveKit's `/rtc/validate` gives a join token, within `limit` ms: what a client's join would meet. */
   validate: (token: string, limit: number) => Promise<number>
+  /** Closes the connections. Calls that are under way fail: at the end of the process nobody waits for them. */
   close: () => Promise<void>
 }
 
@@ -60,7 +61,7 @@ export function createTransport (urls: string[], connections = 64): Transport {
       const { status } = await ask({ path: `/rtc/validate?access_token=${token}`, method: 'GET' }, limit)
       return status
     },
-    close: async () => { await Promise.all(pools.map((pool) => pool.close())) }
+    close: async () => { await Promise.all(pools.map((pool) => pool.destroy())) }
   }
 }
 

@@ -128,8 +128,8 @@ export function createIngress ({ store, sessions, livekit, isOn, modes, audit, c
     }
   }
 
-  async function settle (): Promise<void> {
-    for (let due; (due = await store.due(later(0), later(LEASE), IN_FLIGHT)).length > 0;) {
+  async function settle (stopping?: AbortSignal): Promise<void> {
+    for (let due; !stopping?.aborted && (due = await store.due(later(0), later(LEASE), IN_FLIGHT)).length > 0;) {
       await Promise.all(due.map((session) => see(session).catch((err) => log.warn({ err, ...fields(session) }, 'ingress not looked at'))))
     }
   }

@@ -2,6 +2,7 @@
 import type { Clock } from './clock.ts'
 import { lookAfterEnd, watchUntil, type Lifecycle } from './lifecycle.ts'
 import type { Log } from './log.ts'
+import { aMomentFor } from './loop.ts'
 import { noMetrics, type PassResult, type SessionMetrics } from './metrics.ts'
 import { roomLimits, type Mode } from './modes.ts'
 import { ingressIdOf, isStream, isUser, merged, observe, present, streamIdentity, withoutUserSince } from './presence.ts'
@@ -47,7 +48,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
 
   async function pass (): Promise<PassResult> {
     const result: PassResult = { checked: 0, corrected: {}, unanswered: 0, lag: 0 }
-    while (await answers()) {
+    while (!stopping.signal.aborted && await answers()) {
       const due = await store.claimDue(new Date(clock.now()), later(LOOK_LEASE), BATCH)
       result.checked += due.length
       for (const { due_at: at } of due) result.lag = Math.max(result.lag, clock.now() - at.getTime())
@@ -254,6 +255,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
   let running: Promise<PassResult> | undefined
   let waiting: Promise<PassResult> | undefined
   let timer: NodeJS.Timeout | undefined
+  const stopping = new AbortController()
 
   /** One pass over everything that is due by now. Passes of one process follow each other, and however many ask, one waits at most. */
   function reconcile (): Promise<PassResult> {
@@ -269,7 +271,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
   }
 
   function tick () {
-    reconcile().catch((err) => log.error({ err }, 'reconciler pass failed'))
+    reconcile().catch((err) => { if (!stopping.signal.aborted) log.error({ err }, 'reconciler pass failed') })
   }
 
   return {
@@ -282,10 +284,12 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
     wake () {
       if (timer && !waiting) tick()
     },
+    /** Gives the pass that is under way a moment; the rows it holds are leased. */
     async stop () {
+      stopping.abort()
       clearInterval(timer)
       timer = undefined
-      await (waiting ?? running)?.catch(() => {})
+      await aMomentFor((waiting ?? running)?.catch(() => {}))
     }
   }
 }

@@ -219,13 +219,13 @@ export function createRecordings ({ store, sessions, egress, isOn, files, audit,
     }
   }
 
-  /** Sees to all that is due. */
-  async function settle (): Promise<void> {
-    for (let due; (due = await store.due(later(0), later(LEASE), IN_FLIGHT)).length > 0;) {
+  /** Sees to all that is due, until it is stopped. */
+  async function settle (stopping?: AbortSignal): Promise<void> {
+    for (let due; !stopping?.aborted && (due = await store.due(later(0), later(LEASE), IN_FLIGHT)).length > 0;) {
       await Promise.all(due.map((session) => see(session).catch((err) => log.warn({ err, ...fields(session) }, 'recording not looked at'))))
     }
     if (!files) return
-    for (let left; (left = await store.leftDue(later(0), later(LEASE), IN_FLIGHT)).length > 0;) await Promise.all(left.map(remove))
+    for (let left; !stopping?.aborted && (left = await store.leftDue(later(0), later(LEASE), IN_FLIGHT)).length > 0;) await Promise.all(left.map(remove))
   }
 
   /** Where the recording of a session can be had; null as long as it cannot. */
