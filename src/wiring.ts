@@ -167,8 +167,7 @@ export default fp(async (app, { clock, tracing = noTracing }: { clock: Clock, tr
   app.addHook('preClose', async () => {
     streams.stop()
     autoCreate.stop()
-    retention.stop()
-    await Promise.all([reconciler.stop(), outbox.stop(), transcripts.stop(), recordings.stop(), ingress.stop(), usage.stop()])
+    await Promise.all([reconciler.stop(), outbox.stop(), transcripts.stop(), recordings.stop(), ingress.stop(), usage.stop(), retention.stop()])
   })
 }, { name: 'wiring', decorators: { fastify: ['config', 'livekit', 'prices', 'sessionStore', 'categoryStore', 'eventStore', 'privacyStore', 'recordingStore', 'recordingFiles', 'ingressStore', 'transcriptStore', 'usageStore', 'webhookStore', 'webhookSender', 'sessionMetrics'] } })
 

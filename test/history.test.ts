@@ -1,5 +1,7 @@
 // History and audit (D7): what was, who did it, who was refused, and how long it is kept.
+import pino from 'pino'
 import t from 'tap'
+import { createRetention } from '../src/sessions/retention.ts'
 import { appFor, databaseFor, environment, livekitFor, movableClock, notFound, notYours, problem, queryFor, sameProblem, unauthorized } from './helper.ts'
 
 const livekit = await livekitFor(t)
@@ -203,4 +205,22 @@ t.test('what is over is kept for RETENTION_DAYS, then deleted in small batches',
   t.same(await query('select room_name from sessions where user_id = \'old\' order by room_name'), [{ room_name: 'old-1' }, { room_name: 'old-2' }], 'what is still looked at stays')
   t.same(await query('select 1 from session_events'), [])
   t.equal((await query('select count(*)::int as n from sessions where ended_at is null'))[0].n, before, 'what goes on stays')
+})
+
+t.test('one round of that at a time; one that is under way at a stop goes no further, and is waited for', async (t) => {
+  const rounds: Array<() => void> = []
+  t.intercept(globalThis, 'setInterval', { value: (round: () => void) => { rounds.push(round); return { unref () {} } } })
+  const deleted: Array<(count: number) => void> = []
+  let swept = 0
+  const retention = createRetention({ store: { prune: () => new Promise((resolve) => { deleted.push(resolve) }) }, clock, log: pino({ level: 'silent' }), days: 30, sweep: async () => { swept++ } })
+  retention.start()
+  for (const round of [...rounds, ...rounds]) round()
+  t.equal(deleted.length, 1, 'the second round waits for the first')
+  let isOver = false
+  const stopped = Promise.resolve(retention.stop()).then(() => { isOver = true })
+  await new Promise(setImmediate)
+  t.notOk(isOver)
+  deleted[0]!(500)
+  await stopped
+  t.same({ asked: deleted.length, swept }, { asked: 1, swept: 0 })
 })

@@ -1,6 +1,7 @@
 // How long what is over is kept: deletes it after RETENTION_DAYS, or as soon as it may go when its user wished so, in small batches.
 import type { Clock } from './clock.ts'
 import type { Log } from './log.ts'
+import { createLoop } from './loop.ts'
 import type { SessionStore } from './store.ts'
 
 const BATCH = 500
@@ -11,23 +12,13 @@ export interface RetentionDependencies { store: Pick<SessionStore, 'prune'>, clo
 
 /** `prune` deletes all that is too old now, or was wished to be gone; `start` does so every ten minutes, until `stop`. Any number of replicas may. */
 export function createRetention ({ store, clock, log, days, sweep = async () => {} }: RetentionDependencies) {
-  let timer: NodeJS.Timeout | undefined
-
-  async function prune () {
+  async function prune (stopping?: AbortSignal) {
     const before = new Date(clock.now() - days * DAY)
-    while (await store.prune(before, BATCH) === BATCH);
-    await sweep()
+    while (!stopping?.aborted && await store.prune(before, BATCH) === BATCH);
+    if (!stopping?.aborted) await sweep()
   }
 
-  return {
-    prune,
-    start () {
-      timer = setInterval(() => prune().catch((err) => log.error({ err }, 'pruning failed')), EVERY).unref()
-    },
-    stop () {
-      clearInterval(timer)
-    }
-  }
+  return { prune, ...createLoop(EVERY, prune, (err) => log.error({ err }, 'pruning failed')) }
 }
 
 export type Retention = ReturnType<typeof createRetention>
