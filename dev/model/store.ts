@@ -263,7 +263,7 @@ export function createStatements () {
     release (looks: Parameters<SessionStore['release']>[0]) {
       for (const look of looks) {
         const row = rows.get(look.id)
-        if (row?.check_no === look.check_no) set(row, { next_check_at: time(row.next_check_at) === row.lease ? look.next_check_at : row.next_check_at, lease: -Infinity })
+        if (row?.check_no === look.check_no) set(row, { next_check_at: time(row.next_check_at) === row.lease || time(look.next_check_at) < time(row.next_check_at) ? look.next_check_at : row.next_check_at, lease: -Infinity })
       }
     },
 

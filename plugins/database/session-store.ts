@@ -181,7 +181,7 @@ export function createSessionStore ({ query }: Database): SessionStore {
       throw retryAfter(new DatabaseUnavailable({ cause: new Error(`the session changed ${ATTEMPTS} times while it was decided on`) }), 1)
     }),
 
-    // next_check_at = lease_until while a look is on: whatever differs afterwards was pulled forward meanwhile (see release).
+    // next_check_at = lease_until while a look is on: whatever differs afterwards was asked for meanwhile (see release).
     claimDue: (now, leaseUntil, limit) => query(`
       update sessions s set lease_until = $2, next_check_at = $2, check_no = check_no + 1
         from (select id, next_check_at as due_at from sessions where next_check_at <= $1 and lease_until < $1 order by next_check_at limit $3 for update skip locked) due
@@ -191,7 +191,7 @@ export function createSessionStore ({ query }: Database): SessionStore {
     async release (looks) {
       if (looks.length === 0) return
       await query(`
-        update sessions s set lease_until = '-infinity', next_check_at = case when s.next_check_at = s.lease_until then l.at else s.next_check_at end
+        update sessions s set lease_until = '-infinity', next_check_at = case when s.next_check_at = s.lease_until then l.at else least(s.next_check_at, l.at) end
           from unnest($1::uuid[], $2::int[], $3::timestamptz[]) l (id, check_no, at)
          where s.id = l.id and s.check_no = l.check_no`,
       [looks.map((look) => look.id), looks.map((look) => look.check_no), looks.map((look) => look.next_check_at)])

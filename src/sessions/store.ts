@@ -165,7 +165,7 @@ export interface SessionStore {
   change: (key: ChangeKey, decide: (session: Session, stays: Stay[]) => Change | undefined, sids?: string[], deadline?: number) => Promise<Session | undefined>
   /** Takes up to `limit` sessions that are due, for this look only, and leases them. */
   claimDue: (now: Date, leaseUntil: Date, limit: number) => Promise<Array<Session & { due_at: Date }>>
-  /** Gives looked-at sessions back, each with the time of its next look; one that was pulled forward meanwhile stays so. */
+  /** Gives looked-at sessions back, each with the time of its next look, or sooner where one was asked for meanwhile. */
   release: (looks: Array<{ id: string, check_no: number, next_check_at: Date | null }>) => Promise<void>
   /** Sessions as `filter` says, newest first, after `filter.after` (the last one of the page before). */
   history: (filter: HistoryFilter, deadline?: number) => Promise<Session[]>
