@@ -115,6 +115,7 @@ const meetings = {
     meeting([aStart(undefined, healthy, voice), joined, aReport, anEnd, aCount], [aReport, aCount, aReport, aCount, aPass])),
   'a recording while all is over': fc.oneof(
     meeting([aStart(undefined, healthy, voice)], [aRecorder, aRecorder, anEnd, aWait(2500, 31_000), aRecorder]),
+    meeting([aStart(undefined, healthy, voice)], [aRecorder, noRecording, aRecorder]),
     meeting([aStart(undefined, healthy, voice)], [aRecorder, aWait(31_000), aRecorder, egressFails, aRecorder, noRecording]),
     meeting([aStart(undefined, healthy, voice), egressHangs, aRecorder], [anEnd, noRecording, aRecorder, aWait(16_000), aRecorder])),
   'a stream that comes in': fc.oneof(
@@ -353,6 +354,13 @@ export const faults: Record<string, Fault> = {
     at: 'a recording while all is over',
     put: ({ sql }) => {
       sql.left.set = () => sql.left
+    }
+  },
+  'a file is forgotten while LiveKit may still be asked to write it': {
+    at: 'a recording while all is over',
+    put: ({ sql }) => {
+      const { dueLeft } = sql
+      sql.dueLeft = (...due) => dueLeft(...due).map((file) => ({ ...file, attempts: file.attempts + 10 }))
     }
   },
   'an ingress is asked for before it is written down': {

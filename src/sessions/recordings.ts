@@ -74,6 +74,8 @@ const PATIENCE_UNASKED = 86_400_000
 /** Pauses between the attempts to delete a file, ms: 2 s, twice as long each time. After so many an egress that LiveKit lists as running is taken for dead, and one that cannot be asked about for none. */
 const LONGEST_PAUSE = 600_000
 const STOPS = 10
+/** The attempt, a minute after the first one, at which a file that nobody writes is forgotten: what LiveKit was being asked to record when it was deleted has shown by then, whoever asked. */
+const SURE = 6
 
 export function createRecordings ({ store, sessions, egress, isOn, files, audit, clock, log, metrics = noMetrics }: RecordingsDependencies) {
   const later = (ms: number) => new Date(clock.now() + ms)
@@ -192,10 +194,12 @@ export function createRecordings ({ store, sessions, egress, isOn, files, audit,
     if (!claimed || claimed.recording_asks !== number || claimed.state !== 'live' || claimed.recording !== 'pending') return
     try {
       const report = await egress.start({ roomName: session.room_name, file: session.recording_file!, audioOnly: session.recording_file!.endsWith('.ogg') })
-      await change(session.room_name, (row) => {
+      const row = await change(session.room_name, (row) => {
         if (!isMine(row)) return undefined // a webhook was first
         return { session: { recording_egress: row.recording_egress ?? report.id, recording_check_at: later(LOOK) } }
       })
+      // Deleted or given up meanwhile, perhaps with its session.
+      if (!row || row.recording === 'deleted' || row.recording === 'failed') await egress.stop(report.id)
     } catch (err) {
       // It may have been done or not: the next look sees, and only then asks again.
       log.warn({ err, ...fields(session), ask: number }, 'recording could not be asked for')
@@ -210,7 +214,7 @@ export function createRecordings ({ store, sessions, egress, isOn, files, audit,
       const writing = (listed ?? []).filter((report) => report.file === file && isRunning(report))
       for (const { id } of writing) await egress.stop(id)
       await files!.remove(file)
-      if (writing.length > 0 && attempts < STOPS) return await store.putOff(file, later(backoff(attempts)))
+      if (attempts < (writing.length > 0 ? STOPS : SURE)) return await store.putOff(file, later(backoff(attempts)))
       await store.forget(file)
       log.info({ roomName }, 'recording deleted')
     } catch (err) {
