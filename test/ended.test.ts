@@ -1,8 +1,10 @@
 // Ended means ended (D1): on a server that keeps the door shut, and on one that lets old tokens in.
 import { RoomServiceClient } from 'livekit-server-sdk'
+import pino from 'pino'
 import t from 'tap'
 import { joinRoom } from '../dev/livekit/participant.ts'
-import { eventually, listening } from './helper.ts'
+import { createAutoCreate } from '../src/sessions/auto-create.ts'
+import { eventually, listening, movableClock } from './helper.ts'
 
 t.test('auto_create off: the token and the refreshed one open nothing any more', async (t) => {
   const { app, livekit, rooms } = await listening(t)
@@ -70,4 +72,15 @@ t.test('auto_create on, webhooks lost: the watch finds the revived room', async 
   await rooms.createRoom({ name: room })
   await query('update sessions set next_check_at = now()')
   await eventually(async () => (await rooms.listRooms([room])).length === 0)
+})
+
+t.test('which of the two it is, is not asked any more after a stop', async (t) => {
+  let answer: (on: boolean) => void = () => {}
+  const autoCreate = createAutoCreate({ livekit: { autoCreates: () => new Promise((resolve) => { answer = resolve }) }, clock: movableClock(), log: pino({ level: 'silent' }) })
+  const found = autoCreate.find()
+  autoCreate.stop()
+  const timers = t.capture(globalThis, 'setTimeout', setTimeout)
+  answer(false)
+  await found
+  t.same(timers(), [])
 })

@@ -13,6 +13,7 @@ export interface AutoCreateDependencies { livekit: Pick<Rooms, 'autoCreates'>, c
 export function createAutoCreate ({ livekit, clock, log }: AutoCreateDependencies) {
   let known: boolean | undefined
   let timer: NodeJS.Timeout | undefined
+  let isStopped = false
 
   return {
     /** Asks now, and goes on asking in the background. */
@@ -25,10 +26,11 @@ export function createAutoCreate ({ livekit, clock, log }: AutoCreateDependencie
       } catch {
         wait = AGAIN
       }
-      timer = setTimeout(() => this.find(), wait).unref()
+      if (!isStopped) timer = setTimeout(() => this.find(), wait).unref()
     },
     isOn: () => known ?? true,
     stop () {
+      isStopped = true
       clearTimeout(timer)
     }
   }
