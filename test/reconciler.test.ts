@@ -73,6 +73,32 @@ t.test('LiveKit that cannot be asked changes nothing, for as long as it takes', 
   t.equal((await app.as('carl').status(room)).statusCode, 200)
 })
 
+t.test('a room that cannot be asked about is asked about later each time, anew once it was or another replica has', async (t) => {
+  const { app, clock, query, start } = await setting(t)
+  await start('cora')
+  const away = () => proxy.fault({ respond: 'HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\n\r\n{}' }, /ListRooms|rtc\/validate/)
+  const pauses = async (looks: number, first: number) => {
+    await away()
+    clock.advance(first)
+    const pauses: number[] = []
+    for (let n = 0; n < looks; n++) {
+      t.match(await pass(app), { checked: 1, unanswered: 1 })
+      const [{ next_check_at: at }] = await query('select next_check_at from sessions')
+      pauses.push(at.getTime() - clock.now())
+      clock.advance(pauses.at(-1)!)
+    }
+    await proxy.fault()
+    return pauses
+  }
+  t.same(await pauses(3, 15_000), [1000, 2000, 4000])
+  t.match(await pass(app), { checked: 1, unanswered: 0 })
+  t.same(await pauses(2, 15_000), [1000, 2000])
+  await query('update sessions set next_check_at = $1', [new Date(clock.now() + 60_000)])
+  clock.advance(59_000)
+  t.match(await pass(app), { checked: 0 })
+  t.same(await pauses(1, 1000), [1000])
+})
+
 t.test('the maximum duration ends a session, with its room', async (t) => {
   const { app, clock, states, start } = await setting(t, { VOICE_MAX_DURATION: '600' })
   const room = await start('dora')

@@ -43,8 +43,8 @@ export interface ReconcilerDependencies {
 export function createReconciler ({ store, livekit, lifecycle, modes, clock, log, limits, revives, jobMetadata, metrics = noMetrics, tracing = noTracing }: ReconcilerDependencies) {
   /** Since when LiveKit has answered nothing at all; then one question is asked for all sessions, and no row is touched. */
   let awaySince: number | undefined
-  /** How often in a row a session could not be looked at. */
-  const failures = new Map<string, number>()
+  /** Sessions that could not be looked at: how often in a row, and when they are due again. */
+  const failures = new Map<string, { count: number, due: Date }>()
 
   async function pass (): Promise<PassResult> {
     const result: PassResult = { checked: 0, corrected: {}, unanswered: 0, lag: 0 }
@@ -57,6 +57,8 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
       if (due.length > 0 && result.unanswered - before === due.length) awaySince = clock.now()
       if (due.length < BATCH) break
     }
+    // What was due long ago another replica has looked at.
+    for (const [id, { due }] of failures) if (due.getTime() + LOOK_LEASE < clock.now()) failures.delete(id)
     if (awaySince !== undefined) result.lag = Math.max(result.lag, clock.now() - awaySince)
     if (result.unanswered > 0) log.warn({ unanswered: result.unanswered, checked: result.checked }, 'LiveKit could not be asked about some sessions: they stay as they are')
     metrics.pass(result)
@@ -79,19 +81,22 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
   async function lookAt (sessions: Session[], result: PassResult) {
     const looks: Look[] = []
     const asked = new Date(clock.now())
-    const release: Release = (session, at) => looks.push({ id: session.id, check_no: session.check_no, next_check_at: at && session.state === 'live' && session.expires_at < at ? session.expires_at : at })
+    const release: Release = (session, at) => {
+      failures.delete(session.id)
+      looks.push({ id: session.id, check_no: session.check_no, next_check_at: at && session.state === 'live' && session.expires_at < at ? session.expires_at : at })
+    }
     /** Nothing changes; it comes up again soon, and later each time. */
     const postpone = (session: Session) => {
       result.unanswered++
-      const count = failures.get(session.id) ?? 0
-      failures.set(session.id, count + 1)
-      release(session, later(Math.min(SOON * 2 ** count, limits.interval * 1000)))
+      const { count } = failures.get(session.id) ?? { count: 0 }
+      const due = later(Math.min(SOON * 2 ** count, limits.interval * 1000))
+      release(session, due)
+      failures.set(session.id, { count: count + 1, due })
     }
     const correct = (what: string) => { result.corrected[what] = (result.corrected[what] ?? 0) + 1 }
     const attempt = async (session: Session, work: () => Promise<void>) => {
       try {
         await work()
-        failures.delete(session.id)
       } catch (err) {
         log.debug({ err, roomName: session.room_name }, 'session not looked at')
         postpone(session)
