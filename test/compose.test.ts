@@ -77,6 +77,12 @@ t.test('pins every image to a release, those that the Dockerfiles begin with too
   t.ok(Number(minor) > 4 || (Number(minor) === 4 && Number(patch) >= 6), services.redis!.image)
 })
 
+t.test('gives each image that it builds a name of its own: two builds of one name run side by side, and one is refused', (t) => {
+  const built = all.filter(([, { build }]) => build !== undefined).map(([, { image }]) => image)
+  t.same(built.filter((image, at) => built.indexOf(image) !== at), [])
+  t.end()
+})
+
 t.test('has one Node in all images, and it is one with long-term support', async (t) => {
   const bases = (await Promise.all(['Dockerfile', 'agents/Dockerfile'].map(read))).flatMap((file) => file.match(/^FROM node:\S+/gm) ?? [])
   t.equal(bases.length, 6)
