@@ -10,6 +10,7 @@ interface Service {
   build?: string | { context: string, dockerfile?: string }
   image: string
   restart?: string
+  logging?: object
   user?: string
   read_only?: boolean
   cap_drop?: string[]
@@ -38,10 +39,11 @@ async function dockerfileOf ({ build }: Service): Promise<string | undefined> {
   return await read(`${context}/${dockerfile}`)
 }
 
-t.test('contains every container alike: read-only, no capability, no way to gain one, limits of memory and processes', (t) => {
+t.test('contains every container alike: read-only, no capability, no way to gain one, limits of memory, processes and logs', (t) => {
   for (const [name, service] of all) {
     t.match(service, {
       restart: 'unless-stopped',
+      logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } }, // what the collector reads; Docker's own is never cut
       read_only: true,
       cap_drop: ['ALL'],
       security_opt: ['no-new-privileges:true'],

@@ -3,7 +3,7 @@ import { access, readdir, readFile } from 'node:fs/promises'
 import t from 'tap'
 import { parse } from 'yaml'
 
-interface Service { image: string, profiles: string[], read_only: boolean, cap_drop: string[], cap_add?: string[], security_opt: string[], mem_limit: string, pids_limit: number, ports?: string[], volumes?: string[] }
+interface Service { image: string, logging: object, profiles: string[], read_only: boolean, cap_drop: string[], cap_add?: string[], security_opt: string[], mem_limit: string, pids_limit: number, ports?: string[], volumes?: string[] }
 
 const folder = new URL('../deploy/', import.meta.url)
 const read = async (file: string) => await readFile(new URL(file, folder), 'utf8')
@@ -19,7 +19,7 @@ t.test('listens on this machine only, from contained containers of pinned images
   for (const [name, service] of services) {
     for (const port of service.ports ?? []) t.match(port, /^127\.0\.0\.1:/, name)
     t.match(service.image, /:v?\d+\.\d+\.\d+$/, name)
-    t.match(service, { read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'], mem_limit: /^\d+[mg]$/, pids_limit: Number }, name)
+    t.match(service, { logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } }, read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'], mem_limit: /^\d+[mg]$/, pids_limit: Number }, name)
     t.same(service.cap_add ?? [], name === 'otel-collector' ? ['DAC_READ_SEARCH'] : [], name)
   }
   t.end()
