@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
+import { isDeepStrictEqual, promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
 import { ConfigSchema } from '../../plugins/config.ts'
 import { claim, prove } from './proof.ts'
@@ -51,13 +51,14 @@ const everything = {
     image: { repository: 'registry.example.com/livekit-sessions', digest: `sha256:${'a'.repeat(64)}` },
     env: { LOG_LEVEL: 'debug', MAX_SESSIONS_PER_USER: 3, END_ON_AGENT_FAILURE: true, TRANSCRIPTS: 'on' },
     autoscaling: { enabled: true },
-    ingress: { enabled: true, className: 'nginx', host: 'calls.example.com', tlsSecret: 'calls-tls', annotations: { 'cert-manager.io/cluster-issuer': 'letsencrypt' } }
+    ingress: { enabled: true, className: 'nginx', host: 'calls.example.com', tlsSecret: 'calls-tls', annotations: { 'cert-manager.io/cluster-issuer': 'letsencrypt' }, webhook: true }
   },
   agents: {
     voice: { autoscaling: { enabled: true } },
     face: { agent: 'avatar', image: { repository: 'livekit-sessions-agents', tag: '1.2.3' }, replicas: 1, maxJobs: 2, drainTimeout: 600, env: { BEY_AVATAR_ID: 'x' }, resources: {}, autoscaling: { enabled: false } }
   },
-  networkPolicy: { ingressFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'ingress-nginx' } } }] }
+  // The second are LiveKit's nodes: their own network is what its pods are in.
+  networkPolicy: { ingressFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'ingress-nginx' } } }, { ipBlock: { cidr: '10.0.0.0/24' } }] }
 }
 /** Values that are refused, and the word that says why. */
 const refused: Array<[string, object, RegExp]> = [
@@ -102,14 +103,16 @@ await prove({
         claim(`the service is given what it knows, transcripts where they are wanted, and keys by its Secret alone, ${name}`, Object.keys(variables).every((variable) => variable in ConfigSchema.properties) &&
           variables.TRANSCRIPTS === ('service' in given ? 'on' : undefined) && service.envFrom[0].secretRef.name === secrets.serviceSecret, Object.keys(variables).join(', '))
         const policy = documents.find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'calls-service').spec.ingress[0]
-        const open = policy.from.some((peer: object) => 'podSelector' in peer || JSON.stringify(peer) === '{"namespaceSelector":{}}')
-        claim(`agents know where transcripts go, and may go there, ${name}`, variables.SERVICE_URL === 'http://calls-service:3000' && open)
+        // A selector of all namespaces would leave out pods on their node's network, as LiveKit's are: its webhooks were lost.
+        claim(`agents know where transcripts go, and may go there, and so may whoever is listed or, with no list, everybody, ${name}`, variables.SERVICE_URL === 'http://calls-service:3000' &&
+          (name === 'least' ? policy.from === undefined : policy.from.some((peer: object) => 'podSelector' in peer) && everything.networkPolicy.ingressFrom.every((peer) => policy.from.some((one: object) => isDeepStrictEqual(one, peer)))))
         const selected = (kind: string) => documents.filter((document) => document.kind === kind).map(({ metadata }) => metadata.name)
         claim(`each Deployment has its budget and its network policy, ${name}`, [selected('PodDisruptionBudget'), selected('NetworkPolicy')].every((names) => names.sort().join() === pods.map((pod) => pod.name).sort().join()))
         const ways = documents.filter(({ kind }) => kind === 'Ingress').flatMap(({ spec }) => spec.rules[0].http.paths.map(({ path }: { path: string }) => path) as string[])
         const shut = Object.keys(api.paths).filter((path) => ways.every((way) => path !== way && !path.startsWith(`${way}/`)))
-        claim(`its Ingress, where there is one, leads to all of the API, ${name}`, ways.length === 0 || shut.length === 0, shut.join(', '))
+        claim(`its Ingress, where there is one, leads to all of the API, and to the webhook, which was asked for, ${name}`, name === 'least' ? ways.length === 0 : shut.length === 0 && ways.includes('/api/v1/livekit/webhook'), ways.length > 0 ? shut.join(', ') : '')
         const agents = pods.filter((pod) => pod.name.includes('-agent-'))
+        claim(`a worker calls the one address that outlives any node, ${name}`, agents.every(({ containers: [{ env }] }) => env.find((one: { name: string }) => one.name === 'LIVEKIT_API_URL').value === given.livekit.url))
         claim(`a worker is given as long as its calls may last, ${name}`, agents.every(({ terminationGracePeriodSeconds, containers: [{ env }] }) => terminationGracePeriodSeconds > Number(env.find((one: { name: string }) => one.name === 'DRAIN_TIMEOUT').value)))
       }
       for (const [what, given, word] of refused) {
