@@ -1,9 +1,13 @@
 // The profile observe: nothing of it beyond this machine, every container contained, and what its parts name of each other is there.
+import { execFile } from 'node:child_process'
 import { access, readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { parse } from 'yaml'
 
-interface Service { image: string, logging: object, profiles: string[], read_only: boolean, cap_drop: string[], cap_add?: string[], security_opt: string[], mem_limit: string, pids_limit: number, ports?: string[], volumes?: string[] }
+interface Service { image: string, entrypoint?: string[], logging: object, profiles: string[], read_only: boolean, cap_drop: string[], cap_add?: string[], security_opt: string[], mem_limit: string, pids_limit: number, ports?: string[], volumes?: string[] }
 
 const folder = new URL('../deploy/', import.meta.url)
 const read = async (file: string) => await readFile(new URL(file, folder), 'utf8')
@@ -36,6 +40,22 @@ t.test('mounts what is there, and names its neighbours by their names', async (t
   const scraped = [...(await read('prometheus/prometheus.yml')).matchAll(/'([\w-]+):\d+'/g)].map(([, name]) => name!)
   t.ok(scraped.length >= 4)
   t.same(scraped.filter((name) => !deployed.includes(name)), [])
+})
+
+t.test('looks at the names that the edge serves, as DOMAIN has them, by a module that is there', async (t) => {
+  const [, { entrypoint = [] } = {}] = services.find(([name]) => name === 'prometheus')!
+  const { scrape_configs: jobs } = await yaml('prometheus/prometheus.yml') as { scrape_configs: Array<{ job_name: string, params?: { module: string[] }, file_sd_configs?: Array<{ files: string[] }> }> }
+  const job = jobs.find(({ job_name: name }) => name === 'blackbox')!
+  t.ok(job.params!.module[0]! in (await yaml('observe/blackbox.yml')).modules)
+  t.same(entrypoint, ['/bin/sh', '/etc/prometheus/start.sh', job.file_sd_configs![0]!.files[0], '/bin/prometheus'])
+
+  const file = join(t.testdir(), 'addresses.json')
+  const start = async (env: NodeJS.ProcessEnv) => (await promisify(execFile)('sh', [fileURLToPath(new URL('prometheus/start.sh', folder)), file, 'echo', '--config.file=x'], { env: { PATH: process.env.PATH, ...env } })).stdout
+  t.equal(await start({ DOMAIN: '' }), '--config.file=x\n')
+  await t.rejects(access(file), 'without the edge there are none')
+  t.equal(await start({ DOMAIN: 'calls.example.com' }), '--config.file=x\n')
+  const [{ targets }] = JSON.parse(await readFile(file, 'utf8')) as [{ targets: string[] }]
+  t.same(targets.map((target) => target.replace('calls.example.com:443', '{$DOMAIN}')), (await read('caddy/Caddyfile')).match(/^(\w+\.)?\{\$DOMAIN\}(?= \{)/gm))
 })
 
 t.test('each panel asks a source that is provisioned, and says what it shows', async (t) => {

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { startEchoAgent } from '../demo/agents.ts'
 import { find } from '../find.ts'
@@ -41,11 +42,11 @@ async function watch (jobs: Targets, about: Record<string, string> = {}) {
 }
 
 /** An exporter of Debian's, on a free port. */
-async function exporter (program: string, args: string[]) {
+async function exporter (program: string, args: string[], env: NodeJS.ProcessEnv = {}) {
   const path = await find(program)
   if (!path) throw new Error(`${program} is not installed`)
   const port = await freeTcpPort()
-  const child = spawn(path, [`--web.listen-address=127.0.0.1:${port}`, ...args], { stdio: 'ignore' })
+  const child = spawn(path, [`--web.listen-address=127.0.0.1:${port}`, ...args], { stdio: 'ignore', env: { ...process.env, ...env } })
   const gone = once(child, 'exit')
   closing(async () => { child.kill(); await gone })
   await until(() => fetch(`http://127.0.0.1:${port}/metrics`).then(({ ok }) => ok, () => false), 10_000)
@@ -150,19 +151,27 @@ await prove({
     await sees('EndedTokensUsed', () => joinRoom({ url: livekit.url, token }).catch(() => {}), 15_000) // thrown out, perhaps before it is all in
   },
 
-  'a certificate is good for ten more days: CertificateExpiring': async () => {
+  'a certificate is good for ten more days, then not any more: CertificateExpiring, AddressAway': async () => {
     const folder = await mkdtemp(join(tmpdir(), 'certificate-'))
     closing(() => rm(folder, { recursive: true }))
-    await exec('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '10', '-subj', '/CN=localhost', '-keyout', `${folder}/key`, '-out', `${folder}/cert`])
-    const server = createServer({ key: await readFile(`${folder}/key`), cert: await readFile(`${folder}/cert`) }, (_request, response) => response.end('ok')).listen(0, '127.0.0.1')
+    await exec('openssl', ['req', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', 'key', '-out', 'asked'], { cwd: folder })
+    const certificate = async (days: number) => {
+      await exec('openssl', ['x509', '-req', '-in', 'asked', '-signkey', 'key', '-copy_extensions', 'copy', '-days', String(days), '-out', `for${days}`], { cwd: folder })
+      return { key: await readFile(`${folder}/key`), cert: await readFile(`${folder}/for${days}`) }
+    }
+    const server = createServer(await certificate(10)).listen(0, '127.0.0.1')
     await once(server, 'listening')
     closing(async () => { server.close(); server.closeAllConnections() })
-    await writeFile(`${folder}/blackbox.yml`, JSON.stringify({ modules: { any: { prober: 'http', http: { tls_config: { insecure_skip_verify: true } } } } }))
-    const blackbox = await exporter('prometheus-blackbox-exporter', [`--config.file=${folder}/blackbox.yml`])
+    const config = fileURLToPath(new URL('../../deploy/observe/blackbox.yml', import.meta.url))
+    const blackbox = await exporter('prometheus-blackbox-exporter', [`--config.file=${config}`], { SSL_CERT_FILE: `${folder}/for10` })
     const began = performance.now()
-    const { prometheus } = await watch({ blackbox: { targets: [blackbox], exporter: { module: 'any', looksAt: `https://127.0.0.1:${(server.address() as AddressInfo).port}` } } })
-    const seen = await until(async () => (await prometheus.alerts()).some(({ labels }) => labels.alertname === 'CertificateExpiring'), 15_000)
+    const { prometheus, sees } = await watch({ blackbox: { targets: [blackbox], exporter: { module: 'tls', looksAt: `localhost:${(server.address() as AddressInfo).port}` } } })
+    const expiring = async () => (await prometheus.alerts()).some(({ labels }) => labels.alertname === 'CertificateExpiring')
+    const seen = await until(expiring, 15_000)
     claim('CertificateExpiring is pending after the first look at it', seen < Infinity, seconds(performance.now() - began))
+    const expired = await certificate(-1)
+    await sees('AddressAway', () => server.setSecureContext(expired), 15_000)
+    claim('of a certificate that has expired nobody is told any more how long it is good', !await expiring())
   },
 
   'a disk fills up: DiskFilling': async () => {
