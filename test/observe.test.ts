@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { parse } from 'yaml'
 
-interface Service { image: string, entrypoint?: string[], logging: object, profiles: string[], read_only: boolean, cap_drop: string[], cap_add?: string[], security_opt: string[], mem_limit: string, pids_limit: number, ports?: string[], volumes?: string[] }
+interface Service { image: string, user: string, entrypoint?: string[], healthcheck?: { test: string[] }, logging: object, profiles: string[], read_only: boolean, cap_drop: string[], cap_add?: string[], security_opt: string[], mem_limit: string, pids_limit: number, ports?: string[], volumes?: string[] }
 
 const folder = new URL('../deploy/', import.meta.url)
 const read = async (file: string) => await readFile(new URL(file, folder), 'utf8')
@@ -24,8 +24,16 @@ t.test('listens on this machine only, from contained containers of pinned images
     for (const port of service.ports ?? []) t.match(port, /^127\.0\.0\.1:/, name)
     t.match(service.image, /:v?\d+\.\d+\.\d+$/, name)
     t.match(service, { logging: { driver: 'json-file', options: { 'max-size': '10m', 'max-file': '5' } }, read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'], mem_limit: /^\d+[mg]$/, pids_limit: Number }, name)
+    // The logs that Docker keeps are root's alone: whoever reads them is root, and may do that beside what any user may.
     t.same(service.cap_add ?? [], name === 'otel-collector' ? ['DAC_READ_SEARCH'] : [], name)
+    t.match(service.user, name === 'otel-collector' ? /^0$/ : /^[1-9]\d*(:\d+)?$/, name)
   }
+  t.end()
+})
+
+t.test('asks each container how it is, where its image has a program to ask with', (t) => {
+  t.same(services.filter(([, { healthcheck }]) => healthcheck === undefined).map(([name]) => name), ['jaeger', 'loki', 'otel-collector'])
+  for (const [name, { healthcheck }] of services) if (healthcheck) t.match(healthcheck.test, ['CMD', 'wget', '-q', '-O', '/dev/null', /^http:\/\/127\.0\.0\.1:\d+\//], name)
   t.end()
 })
 
