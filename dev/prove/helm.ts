@@ -6,7 +6,7 @@ import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isDeepStrictEqual, promisify } from 'node:util'
-import { parseAllDocuments } from 'yaml'
+import { parse, parseAllDocuments } from 'yaml'
 import { ConfigSchema } from '../../plugins/config.ts'
 import { claim, prove } from './proof.ts'
 
@@ -42,20 +42,26 @@ async function findValidator (): Promise<string> {
   return program
 }
 
+// The worker that values.yaml gives as an example, as it stands there.
+const example = parse(/The avatar for instance: (\{.*\})/.exec(await readFile(join(CHART, 'values.yaml'), 'utf8'))![1]!)
+const prices = { volume: { name: 'prices', configMap: { name: 'calls-prices' } }, mount: { name: 'prices', mountPath: '/etc/prices', readOnly: true } }
 const secrets = { serviceSecret: 'calls-service', agentsSecret: 'calls-agents' }
 const least = { ...secrets, livekit: { url: 'wss://livekit.example.com' } }
 const everything = {
   ...secrets,
+  imagePullSecrets: [{ name: 'registry' }],
   livekit: { url: 'wss://livekit.example.com', apiUrl: 'http://livekit-0.livekit:7880, http://livekit-1.livekit:7880' },
   service: {
     image: { repository: 'registry.example.com/livekit-sessions', digest: `sha256:${'a'.repeat(64)}` },
-    env: { LOG_LEVEL: 'debug', MAX_SESSIONS_PER_USER: 3, END_ON_AGENT_FAILURE: true, TRANSCRIPTS: 'on' },
+    env: { LOG_LEVEL: 'debug', MAX_SESSIONS_PER_USER: 3, END_ON_AGENT_FAILURE: true, TRANSCRIPTS: 'on', PRICES_FILE: '/etc/prices/prices.json', TRUST_PROXY: '10.1.0.0/16' },
+    extraVolumes: [prices.volume],
+    extraVolumeMounts: [prices.mount],
     autoscaling: { enabled: true },
     ingress: { enabled: true, className: 'nginx', host: 'calls.example.com', tlsSecret: 'calls-tls', annotations: { 'cert-manager.io/cluster-issuer': 'letsencrypt' }, webhook: true }
   },
   agents: {
-    voice: { autoscaling: { enabled: true } },
-    face: { agent: 'avatar', image: { repository: 'livekit-sessions-agents', tag: '1.2.3' }, replicas: 1, maxJobs: 2, drainTimeout: 600, env: { BEY_AVATAR_ID: 'x' }, resources: {}, autoscaling: { enabled: false } }
+    voice: { image: { tag: '1.2.3' }, autoscaling: { enabled: true }, extraVolumes: [prices.volume], extraVolumeMounts: [prices.mount] },
+    face: example
   },
   // The second are LiveKit's nodes: their own network is what its pods are in.
   networkPolicy: { ingressFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'ingress-nginx' } } }, { ipBlock: { cidr: '10.0.0.0/24' } }] }
@@ -66,6 +72,7 @@ const refused: Array<[string, object, RegExp]> = [
   ['no address', secrets, /url/],
   ['an address with a path', { ...least, livekit: { url: 'wss://livekit.example.com/rtc' } }, /url/],
   ['an unknown value', { ...least, replicas: 3 }, /replicas/],
+  ['a worker that is no agent', { ...least, agents: { face: { replicas: 1 } } }, /agent/],
   ['an agent that there is not', { ...least, agents: { voice: { agent: 'singer' } } }, /agent/],
   ['an ingress without a name', { ...least, service: { ingress: { enabled: true } } }, /host/]
 ]
@@ -95,11 +102,16 @@ await prove({
         const pods = documents.filter(({ kind }) => kind === 'Deployment').map(({ metadata, spec }) => ({ name: metadata.name, replicas: spec.replicas, ...spec.template.spec }))
         claim(`every pod without root, capabilities and a place to write, limited, asked how it is, ${name}`, pods.length > 0 && pods.every(({ securityContext, containers: [{ securityContext: own, resources, livenessProbe, readinessProbe, startupProbe }], automountServiceAccountToken }) =>
           securityContext.runAsNonRoot && own.readOnlyRootFilesystem && own.capabilities.drop[0] === 'ALL' && own.allowPrivilegeEscalation === false && automountServiceAccountToken === false &&
-          (resources.limits?.memory || name === 'everything') && livenessProbe && readinessProbe && startupProbe), pods.map((pod) => pod.name).join(', '))
+          resources.limits.memory && livenessProbe && readinessProbe && startupProbe), pods.map((pod) => pod.name).join(', '))
+        claim(`files are mounted where they are wanted, and the registry is signed in to, ${name}`, pods.every(({ name: pod, volumes = [], imagePullSecrets, containers: [{ volumeMounts = [] }] }) => {
+          const wanted = name === 'everything' && pod !== 'calls-agent-face'
+          return wanted === volumes.some((one: object) => isDeepStrictEqual(one, prices.volume)) && wanted === volumeMounts.some((one: object) => isDeepStrictEqual(one, prices.mount)) && imagePullSecrets?.[0].name === (name === 'everything' ? 'registry' : undefined)
+        }))
         const written = documents.flatMap(({ spec }) => spec?.template?.spec?.containers?.[0].env ?? []).filter(({ name: variable }: { name: string }) => /SECRET|PASSWORD|TOKEN|API_KEY/.test(variable))
         claim(`no secret in it, ${name}`, written.length === 0 && documents.every(({ kind }) => kind !== 'Secret'))
         const service = pods.find((pod) => pod.name === 'calls-service')!.containers[0]
         const variables = Object.fromEntries(service.env.map(({ name: variable, value }: { name: string, value: string }) => [variable, value]))
+        claim(`migrations have ten minutes, ${name}`, service.startupProbe.periodSeconds * service.startupProbe.failureThreshold >= 600)
         claim(`the service is given what it knows, transcripts where they are wanted, and keys by its Secret alone, ${name}`, Object.keys(variables).every((variable) => variable in ConfigSchema.properties) &&
           variables.TRANSCRIPTS === ('service' in given ? 'on' : undefined) && service.envFrom[0].secretRef.name === secrets.serviceSecret, Object.keys(variables).join(', '))
         const policy = documents.find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'calls-service').spec.ingress[0]

@@ -18,6 +18,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{/* What every pod is held to, as the compose file's containers are. */}}
 {{- define "sessions.pod" -}}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
