@@ -1,4 +1,4 @@
-// npm run prove:failover: two LiveKit nodes on one Redis, two services, two workers, one PostgreSQL; each is killed in the middle of calls.
+// npm run prove:failover: two LiveKit nodes on one Redis, two services, two workers, one PostgreSQL; each is killed, PostgreSQL cut off, in the middle of calls.
 import { execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -201,7 +201,7 @@ async function during (what: string, strike: (stage: Stage, callers: Caller[]) =
   for (const { name, sid, numParticipants } of list) console.log('left:', name, sid, numParticipants, (await query(`select state, end_reason, now() - ended_at as ago, next_check_at, revived_at from sessions where room_name = '${name}'`))[0])
   const left = { rows: (await query('select 1 from sessions where state <> \'ended\'')).length, rooms: new Set(list.map(({ name }) => name)).size, inside: inside() }
   table.push({
-    killed: what,
+    'killed or cut': what,
     'starts failed': `${failed.length} (${[...new Set(failed.map(({ status }) => status))].join(', ') || 'none'})`,
     'until the last failed': seconds(normal),
     'slowest start': seconds(slowest),
@@ -271,8 +271,8 @@ await prove({
     nothingLeft(result)
     console.table(table)
   }),
-  'PostgreSQL restarts, 3 s': part(async () => {
-    const result = await during('PostgreSQL, for 3 s', async ({ wayToDatabase }) => { await wayToDatabase.fault('refuse'); await sleep(3000); await wayToDatabase.fault() })
+  'PostgreSQL is cut off: its connections are reset and new ones refused for 3 s': part(async () => {
+    const result = await during('way to PostgreSQL, 3 s', async ({ wayToDatabase }) => { await wayToDatabase.fault('refuse'); await sleep(3000); await wayToDatabase.fault() })
     claim('calls go on', result.thrownOut === 0)
     nothingLeft(result)
     console.table(table)

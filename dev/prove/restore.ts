@@ -100,7 +100,7 @@ await prove({
   },
 
   async 'the disk of PostgreSQL is full for ten seconds' () {
-    if (process.getuid!() !== 0) return console.log('  Not run: a small disk is mounted, which takes root.')
+    if (process.getuid!() !== 0) throw new Error('NOT RUN: a small disk is mounted, which takes root')
     const folder = await mkdtemp(join(tmpdir(), 'disk-'))
     closing(() => rm(folder, { recursive: true, force: true }))
     await run('mount', ['-t', 'tmpfs', '-o', 'size=150m', 'tmpfs', folder])
