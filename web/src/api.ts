@@ -1,4 +1,5 @@
 // The service as a page calls it: typed by its API document, as the user whose token the page was opened with.
+import { EventSource } from 'eventsource'
 import createClient from 'openapi-fetch'
 import type { components, paths } from '../../clients/typescript/src/schema.ts'
 
@@ -9,6 +10,8 @@ export type Overview = components['schemas']['Overview']
 export type Category = components['schemas']['CounselorCategoryEntry']
 
 const KEY = 'livekit-sessions.token'
+/** From an answer that does not stand to the next question, ms. */
+const PAUSE = 3000
 
 /** `#token=...`, which no server sees, is kept for this tab and taken out of the address. */
 export function readToken (): string | undefined {
@@ -50,3 +53,17 @@ export async function answer<T> (call: Promise<{ data?: T, error?: unknown, resp
   if (!response.ok) throw new Refused(response.status, error as Problem | undefined)
   return data as T
 }
+
+/** Fetches until an answer stands: what is said while a replica restarts (429, 5xx, nothing) ends nothing that lasts. */
+export async function untilAnswered (input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  for (;;) {
+    const response = await fetch(input, init).catch((error: Error) => { if (error.name === 'AbortError') throw error })
+    if (response && response.status !== 429 && response.status < 500) return response
+    await new Promise((resolve) => { setTimeout(resolve, PAUSE) })
+  }
+}
+
+/** A stream of events. EventSource goes on by itself when it breaks off, but gives up for good at any status other than 200. */
+export const openEvents = (path: string, token: string) => new EventSource(path, {
+  fetch: (url, init) => untilAnswered(url, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } })
+})

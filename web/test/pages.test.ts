@@ -206,6 +206,21 @@ test('an agent that does not come at all is told, and can be called again', asyn
   await end(page)
 })
 
+test('events that are refused for a moment, as by a proxy during a restart, are followed all the same', async () => {
+  const refuse = (page: Page, path: string) => page.route(path, (route) => route.fulfill({ status: 503 }), { times: 1 })
+  const page = await stage.open('/talk', 'rita', { at: stage.lonely })
+  await refuse(page, '**/api/v1/sessions?*')
+  await refuse(page, '**/api/v1/sessions/*/events')
+  await page.getByRole('button', { name: 'Start talking' }).click()
+  await says(page, 'No assistant could be reached.')
+  await end(page)
+
+  const desk = await stage.open('/talk', 'root', { claims: admin })
+  await refuse(desk, '**/api/v1/events')
+  await desk.goto(`${stage.address}/console`)
+  await desk.getByText('Live updates').waitFor()
+})
+
 test('what the agent does is shown, captions of both sides are written as they are spoken, and one that leaves is replaced', async () => {
   const { page, room } = await waiting('nora')
   const agent = await stage.sendAgent(room, { publish: true, attributes: { 'lk.agent.state': 'initializing' } })

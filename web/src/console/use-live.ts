@@ -1,7 +1,6 @@
 // What goes on, kept up to date: asked for once, and again after each event that the service tells of.
 import { useCallback, useEffect, useRef, useState } from 'react'
-import { EventSource } from 'eventsource'
-import { answer, type Api, type Overview, type Session, type SessionEvent } from '../api.ts'
+import { answer, openEvents, type Api, type Overview, type Session, type SessionEvent } from '../api.ts'
 
 /** Events that come at once are answered by one look, ms. */
 const GATHER = 300
@@ -29,7 +28,7 @@ export function useLive (api: Api, token: string) {
     const again = () => { look().catch(() => {}) }
     again()
     const slow = setInterval(again, SLOW)
-    const source = new EventSource('/api/v1/events', { fetch: (url, init) => fetch(url, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } }) })
+    const source = openEvents('/api/v1/events', token)
     source.onopen = () => setFollowing(true)
     source.onerror = () => setFollowing(false)
     source.onmessage = ({ data }) => {

@@ -2,8 +2,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { useSession } from '@livekit/components-react'
 import { ConnectionError, ConnectionErrorReason, DisconnectReason, MediaDeviceFailure, Room, RoomEvent, TokenSource } from 'livekit-client'
-import { EventSource } from 'eventsource'
-import { answer, Refused, type Api, type SessionEvent } from '../api.ts'
+import { answer, openEvents, Refused, untilAnswered, type Api, type SessionEvent } from '../api.ts'
 import type { ProblemName } from '../texts.ts'
 
 export type AgentType = 'workout' | 'diet' | 'supplement' | 'tracker' | 'scheduler' | 'general'
@@ -174,13 +173,13 @@ export function useConversation (api: Api, token: string) {
   useEffect(() => {
     if (phase !== 'talking' || !place) return
     const controller = new AbortController()
-    let source: EventSource | undefined
+    let source: ReturnType<typeof openEvents> | undefined
     const follow = async () => {
-      const { sessions } = await answer(api.GET('/api/v1/sessions', { params: { query: { state: 'live', limit: '20' } }, signal: controller.signal }))
+      const { sessions } = await answer(api.GET('/api/v1/sessions', { params: { query: { state: 'live', limit: '20' } }, signal: controller.signal, fetch: untilAnswered }))
       const mine = sessions.find((one) => one.room_name === place.room_name)
       if (!mine || controller.signal.aborted) return
       setWritten(mine.transcript === 'writing' || mine.transcript === 'ready' ? mine.id : undefined)
-      source = new EventSource(`/api/v1/sessions/${mine.id}/events`, { fetch: (url, init) => fetch(url, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } }) })
+      source = openEvents(`/api/v1/sessions/${mine.id}/events`, token)
       source.onmessage = ({ data }) => {
         const { type } = JSON.parse(data) as SessionEvent
         if (type === 'participant.joined') setAgent(undefined)
