@@ -221,6 +221,24 @@ test('events that are refused for a moment, as by a proxy during a restart, are 
   await desk.getByText('Live updates').waitFor()
 })
 
+test('a start whose answer was lost, tried again, is the same session', async () => {
+  const page = await stage.open('/talk', 'sven')
+  await page.route('**/api/v1/voice-sessions/start', async (route) => {
+    await route.fetch()
+    await route.abort()
+  }, { times: 1 })
+  await page.getByRole('button', { name: 'Start talking' }).click()
+  await page.getByRole('alert').filter({ hasText: 'The service cannot be reached' }).waitFor()
+  const rooms = async () => (await active('sven')).map((one) => one.room_name)
+  const [first] = await rooms()
+  await talking(page)
+  assert.deepEqual(await rooms(), [first])
+  await end(page)
+  await talking(page)
+  assert.notEqual((await rooms())[0], first, 'the next start is another one')
+  await end(page)
+})
+
 test('what the agent does is shown, captions of both sides are written as they are spoken, and one that leaves is replaced', async () => {
   const { page, room } = await waiting('nora')
   const agent = await stage.sendAgent(room, { publish: true, attributes: { 'lk.agent.state': 'initializing' } })

@@ -28,7 +28,7 @@ function problemOf (error: unknown): ProblemName {
     if (error.problem === 'too-many-sessions') return 'limit'
     if (error.status === 429) return 'tooFast'
     if (error.problem === 'category-not-found') return 'category'
-    if (GONE.has(error.status)) return 'over'
+    if (GONE.has(error.status) || error.problem === 'started-session-ended') return 'over'
     return 'livekit'
   }
   if (error instanceof ConnectionError && error.reason === ConnectionErrorReason.NotAllowed) return 'over'
@@ -57,6 +57,8 @@ export function useConversation (api: Api, token: string) {
   const [agent, setAgent] = useState<string>()
   const [written, setWritten] = useState<string>()
   const leaving = useRef(false)
+  /** The start that has had no room yet: tried again, it has the same key, so that it is the same session should its answer have been lost. */
+  const unanswered = useRef<{ about: string, key: string }>(undefined)
 
   const fail = useCallback((name: ProblemName, keep = false) => {
     if (!keep) remember(undefined)
@@ -71,6 +73,7 @@ export function useConversation (api: Api, token: string) {
   }, [room])
 
   const join = useCallback(async (found: Place, given: Entry) => {
+    unanswered.current = undefined
     remember(found)
     setPlace(found)
     entry.current = given
@@ -88,7 +91,9 @@ export function useConversation (api: Api, token: string) {
     // While the click still counts: a browser that wants one for sound has it.
     room.startAudio().catch(() => {})
     try {
-      const params = { header: { 'idempotency-key': crypto.randomUUID() } }
+      const about = JSON.stringify(choice)
+      if (unanswered.current?.about !== about) unanswered.current = { about, key: crypto.randomUUID() }
+      const params = { header: { 'idempotency-key': unanswered.current.key } }
       const since = Date.now()
       if (choice.mode === 'voice') {
         const { room_name: name, token, livekit_url: url } = await answer(api.POST('/api/v1/voice-sessions/start', { params, body: { agent_type: choice.agentType } }))
@@ -98,8 +103,10 @@ export function useConversation (api: Api, token: string) {
         await join({ mode: 'video', room_name: name, since }, { serverUrl: url, participantToken: token })
       }
     } catch (error) {
+      const name = problemOf(error)
+      if (name === 'over') unanswered.current = undefined
       // A room that could be had and not entered is kept: it can be tried again.
-      fail(problemOf(error), remembered() !== undefined)
+      fail(name, remembered() !== undefined)
     }
   }, [api, room, join, fail])
 
