@@ -40,10 +40,10 @@ export class Refused extends Error {
   /** The last part of the problem's type: `too-many-sessions`. */
   readonly problem: string
 
-  constructor (status: number, problem?: Problem) {
+  constructor (status: number, problem?: Partial<Problem>) { // what a proxy says is none
     super(problem?.detail ?? 'no answer')
     this.status = status
-    this.problem = problem?.type.split(':').at(-1) ?? 'away'
+    this.problem = problem?.type?.split(':').at(-1) ?? 'away'
   }
 }
 

@@ -53,7 +53,8 @@ const en = {
     endedElsewhere: ['The conversation was ended', 'It was ended somewhere else, or its time was up. You can start a new one.'],
     elsewhere: ['You continued somewhere else', 'This conversation is open in another tab or device.'],
     signedOut: ['Please sign in again', 'Your access has run out.'],
-    category: ['This topic is closed', 'Choose another one.']
+    category: ['This topic is closed', 'Choose another one.'],
+    service: ['That did not work', 'The service answered with an error. Try again in a moment.']
   } satisfies Record<string, [string, string]>,
   tryAgain: 'Try again',
   rejoin: 'Go on with it',
@@ -160,7 +161,8 @@ const de: Texts = {
     endedElsewhere: ['Das Gespräch wurde beendet', 'Es wurde anderswo beendet, oder seine Zeit war um. Sie können ein neues beginnen.'],
     elsewhere: ['Sie sprechen anderswo weiter', 'Dieses Gespräch ist in einem anderen Tab oder Gerät offen.'],
     signedOut: ['Bitte melden Sie sich noch einmal an', 'Ihr Zugang ist abgelaufen.'],
-    category: ['Dieses Thema ist geschlossen', 'Wählen Sie ein anderes.']
+    category: ['Dieses Thema ist geschlossen', 'Wählen Sie ein anderes.'],
+    service: ['Das hat nicht geklappt', 'Der Dienst antwortete mit einem Fehler. Versuchen Sie es gleich noch einmal.']
   },
   tryAgain: 'Noch einmal',
   rejoin: 'Weiter sprechen',

@@ -444,6 +444,37 @@ test('the console shows who talks, tells it as it happens, ends a session, and k
   await picture(desk, 'console-phone')
 })
 
+test('the console says what failed, and asks to sign in again when its access has run out', async () => {
+  const desk = await stage.open('/console', 'root', { claims: admin, at: stage.lonely })
+  await stage.call('tina', 'POST', '/api/v1/voice-sessions/start', {}, { at: stage.lonely })
+  const row = desk.getByRole('row').filter({ hasText: 'tina' })
+  const alert = desk.getByRole('alert')
+  const finish = async () => {
+    await row.getByRole('button', { name: 'End session' }).click()
+    await desk.getByRole('button', { name: 'Yes, end it' }).click()
+  }
+  await desk.route('**/api/v1/sessions/*', (route) => route.fulfill({ status: 500 }), { times: 1 })
+  await finish()
+  await alert.filter({ hasText: 'That did not work' }).waitFor()
+  await sound(desk)
+  await finish()
+  await row.waitFor({ state: 'detached' })
+  await alert.waitFor({ state: 'detached' })
+
+  await desk.route('**/api/v1/sessions?*', (route) => route.abort(), { times: 1 })
+  await desk.getByRole('link', { name: 'History' }).click()
+  await alert.filter({ hasText: 'The service cannot be reached' }).waitFor()
+  assert.equal(await desk.getByText('Nothing here.').count(), 0)
+  await desk.getByLabel('User id').fill('tina')
+  await row.waitFor()
+  await alert.waitFor({ state: 'detached' })
+
+  await desk.route('**/api/v1/overview', (route) => route.fulfill({ status: 401 }))
+  await stage.call('tina', 'POST', '/api/v1/voice-sessions/start', {}, { at: stage.lonely }) // it looks again
+  await alert.filter({ hasText: 'Please sign in again' }).waitFor()
+  await desk.getByLabel('Access token').waitFor()
+})
+
 test('the console is for administrators', async () => {
   const page = await stage.open('/console', 'mallory')
   await page.getByRole('alert').filter({ hasText: 'for administrators' }).waitFor()

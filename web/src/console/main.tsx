@@ -6,7 +6,7 @@ import { clockTime, Frame, SignIn, SignOut, Trouble } from '../frame.tsx'
 import { language, texts } from '../texts.ts'
 import '../style.css'
 import { Timeline } from './timeline.tsx'
-import { useLive } from './use-live.ts'
+import { useLive, type Tell } from './use-live.ts'
 
 const token = readToken()
 const dateTime = new Intl.DateTimeFormat(language, { dateStyle: 'short', timeStyle: 'short' })
@@ -55,20 +55,26 @@ function Live ({ sessions, onOpen, onEnd }: Acts & { sessions: Session[] }) {
   )
 }
 
-function History ({ api, onOpen }: Pick<Acts, 'onOpen'> & { api: Api }) {
+function History ({ api, tell, onOpen }: Pick<Acts, 'onOpen'> & { api: Api, tell: Tell }) {
   const [filter, setFilter] = useState<{ user_id?: string, mode?: 'voice' | 'video', state?: 'live' | 'ended', from?: string, to?: string }>({})
-  const [sessions, setSessions] = useState<Session[]>([])
+  const [sessions, setSessions] = useState<Session[]>()
   const [cursor, setCursor] = useState<string | null>(null)
   const load = useCallback(async (after?: string) => {
     const given = Object.fromEntries(Object.entries(filter).filter(([, value]) => value))
     const page = await answer(api.GET('/api/v1/sessions', { params: { query: { ...given, ...(after && { cursor: after }) } } }))
-    setSessions((before) => after ? [...before, ...page.sessions] : page.sessions)
+    setSessions((before = []) => after ? [...before, ...page.sessions] : page.sessions)
     setCursor(page.next_cursor)
-  }, [api, filter])
+    tell('load')
+  }, [api, filter, tell])
   useEffect(() => {
-    const timer = setTimeout(() => { load().catch(() => setSessions([])) }, 250)
+    const timer = setTimeout(() => {
+      load().catch((error) => {
+        setSessions(undefined)
+        tell('load', error)
+      })
+    }, 250)
     return () => clearTimeout(timer)
-  }, [load])
+  }, [load, tell])
   const set = (name: keyof typeof filter, value: string) => setFilter((before) => ({ ...before, [name]: value }))
   const day = (value: string) => value && new Date(`${value}T00:00`).toISOString()
   return (
@@ -84,8 +90,8 @@ function History ({ api, onOpen }: Pick<Acts, 'onOpen'> & { api: Api }) {
         <table>
           <thead><tr><th scope='col'>{texts.startedAt}</th><th scope='col'>{texts.user}</th><th scope='col'>{texts.about}</th><th scope='col'>{texts.duration}</th><th scope='col'>{texts.reason}</th><th><span className='unseen'>{texts.openSession}</span></th></tr></thead>
           <tbody>
-            {sessions.length === 0 && <tr><td colSpan={6} className='soft'>{texts.nothing}</td></tr>}
-            {sessions.map((session) => (
+            {sessions?.length === 0 && <tr><td colSpan={6} className='soft'>{texts.nothing}</td></tr>}
+            {sessions?.map((session) => (
               <tr key={session.id}>
                 <td>{dateTime.format(new Date(session.created_at))}</td>
                 <td><b>{session.user_id}</b></td>
@@ -98,7 +104,7 @@ function History ({ api, onOpen }: Pick<Acts, 'onOpen'> & { api: Api }) {
           </tbody>
         </table>
       </div>
-      {cursor && <div className='row'><button type='button' onClick={() => { load(cursor).catch(() => {}) }}>{texts.more}</button></div>}
+      {cursor && <div className='row'><button type='button' onClick={() => { load(cursor).catch((error) => tell('load', error)) }}>{texts.more}</button></div>}
     </>
   )
 }
@@ -134,11 +140,11 @@ function CategoryForm ({ api, category, onSaved }: { api: Api, category?: Catego
   )
 }
 
-function Categories ({ api }: { api: Api }) {
+function Categories ({ api, tell }: { api: Api, tell: Tell }) {
   const [categories, setCategories] = useState<Category[]>([])
   const load = useCallback(async () => { setCategories((await answer(api.GET('/api/v1/counselor-categories', { params: { query: { all: 'true' } } }))).categories) }, [api])
-  useEffect(() => { load().catch(() => {}) }, [load])
-  const again = () => { load().catch(() => {}) }
+  const again = useCallback(() => { load().then(() => tell('load'), (error) => tell('load', error)) }, [load, tell])
+  useEffect(again, [again])
   return <div className='categories'>{categories.map((category) => <CategoryForm key={category.id} api={api} category={category} onSaved={again} />)}<CategoryForm api={api} onSaved={again} /></div>
 }
 
@@ -162,33 +168,41 @@ const tabOf = () => tabs.find((tab) => location.hash === `#${tab}`) ?? 'live'
 function Console ({ token }: { token: string }) {
   const [api] = useState(() => createApi(token))
   const [tab, setTab] = useState<typeof tabs[number]>(tabOf)
-  const [refused, setRefused] = useState<number>()
+  const [failed, setFailed] = useState<Partial<Record<Parameters<Tell>[0], Refused>>>({})
   const [open, setOpen] = useState<Session>()
   const [ending, setEnding] = useState<Session>()
-  const { sessions, overview, following, look, listen } = useLive(api, token)
+  const tell = useCallback<Tell>((work, error) => {
+    setFailed((before) => ({ ...before, [work]: error === undefined || error instanceof Refused ? error : new Refused(0) }))
+  }, [])
+  const { sessions, overview, following, look, listen } = useLive(api, token, tell)
   useEffect(() => {
-    const changed = () => setTab(tabOf())
+    const changed = () => {
+      setTab(tabOf())
+      tell('load')
+    }
     window.addEventListener('hashchange', changed)
-    answer(api.GET('/api/v1/overview')).catch((error) => { if (error instanceof Refused) setRefused(error.status) })
     return () => window.removeEventListener('hashchange', changed)
-  }, [api])
+  }, [tell])
   const end = async (session: Session) => {
     setEnding(undefined)
     setOpen(undefined)
-    await answer(api.DELETE('/api/v1/sessions/{id}', { params: { path: { id: session.id } } })).catch(() => {})
+    await answer(api.DELETE('/api/v1/sessions/{id}', { params: { path: { id: session.id } } }))
+      .then(() => tell('end'), (error) => tell('end', error instanceof Refused && error.status === 404 ? undefined : error))
     await look()
   }
-  if (refused === 401) return <SignIn><Trouble problem='signedOut' /></SignIn>
-  if (refused === 403) return <SignIn><p role='alert'>{texts.adminOnly}</p></SignIn>
+  const problems = Object.values(failed).filter((problem) => problem !== undefined)
+  const [problem] = problems
+  if (problems.some(({ status }) => status === 401)) return <SignIn><Trouble problem='signedOut' /></SignIn>
+  if (problems.some(({ status }) => status === 403)) return <SignIn><p role='alert'>{texts.adminOnly}</p></SignIn>
   return (
     <div className='console'>
       <h1 className='unseen'>{texts.console}</h1>
-      {refused === 0 && <Trouble problem='away' />}
+      {problem && <Trouble problem={problem.status ? 'service' : 'away'}><button type='button' onClick={() => setFailed({})}>{texts.dismiss}</button></Trouble>}
       {overview && <Figures overview={overview} />}
       <nav className='tabs' aria-label={texts.console}>{tabs.map((one) => <a key={one} href={`#${one}`} aria-current={tab === one ? 'page' : undefined}>{texts[one]}</a>)}</nav>
       {tab === 'live' && <><p className={following ? 'following on' : 'following'} role='status'>{following ? texts.following : texts.notFollowing}</p><Live sessions={sessions} onOpen={setOpen} onEnd={setEnding} /></>}
-      {tab === 'history' && <History api={api} onOpen={setOpen} />}
-      {tab === 'categories' && <Categories api={api} />}
+      {tab === 'history' && <History api={api} tell={tell} onOpen={setOpen} />}
+      {tab === 'categories' && <Categories api={api} tell={tell} />}
       {open && <Timeline key={open.id} api={api} session={open} listen={listen} onClose={() => setOpen(undefined)} onEnd={setEnding} />}
       {ending && <Sure session={ending} onYes={() => { end(ending).catch(() => {}) }} onNo={() => setEnding(undefined)} />}
     </div>

@@ -7,7 +7,10 @@ const GATHER = 300
 /** Without any event, ms: ages and counts move on. */
 const SLOW = 15_000
 
-export function useLive (api: Api, token: string) {
+/** What the console does, and tells the outcome of: no error is none. */
+export type Tell = (work: 'look' | 'load' | 'end', error?: unknown) => void
+
+export function useLive (api: Api, token: string, tell: Tell) {
   const [sessions, setSessions] = useState<Session[]>([])
   const [overview, setOverview] = useState<Overview>()
   const [following, setFollowing] = useState(false)
@@ -25,7 +28,7 @@ export function useLive (api: Api, token: string) {
 
   useEffect(() => {
     let soon: number | undefined
-    const again = () => { look().catch(() => {}) }
+    const again = () => { look().then(() => tell('look'), (error) => tell('look', error)) }
     again()
     const slow = setInterval(again, SLOW)
     const source = openEvents('/api/v1/events', token)
@@ -43,7 +46,7 @@ export function useLive (api: Api, token: string) {
       clearInterval(slow)
       clearTimeout(soon)
     }
-  }, [look, token])
+  }, [look, token, tell])
 
   const listen = useCallback((listener: (event: SessionEvent) => void) => {
     listeners.current.add(listener)
