@@ -475,6 +475,45 @@ test('the console says what failed, and asks to sign in again when its access ha
   await desk.getByLabel('Access token').waitFor()
 })
 
+test('the history shows each session once, of the filter that is set, and a day to its end', async () => {
+  for (let n = 0; n < 21; n++) {
+    const { room_name: room } = await (await stage.call('uma', 'POST', '/api/v1/voice-sessions/start', {}, { at: stage.lonely })).json() as { room_name: string }
+    assert.equal((await stage.call('uma', 'DELETE', `/api/v1/voice-sessions/${room}`, undefined, { at: stage.lonely })).status, 200)
+  }
+  const desk = await stage.open('/console', 'root', { claims: admin, at: stage.lonely })
+  const rows = desk.getByRole('row').filter({ hasText: 'uma' })
+  await desk.getByRole('link', { name: 'History' }).click()
+  await desk.getByLabel('User id').fill('uma')
+  await desk.waitForFunction(() => document.querySelectorAll('tbody tr').length === 20)
+  await desk.getByRole('button', { name: 'Show more' }).dblclick()
+  await desk.getByRole('button', { name: 'Show more' }).waitFor({ state: 'detached' })
+  assert.equal(await rows.count(), 21)
+
+  const today = await desk.evaluate(() => new Date().toLocaleDateString('sv'))
+  await desk.getByLabel('From').fill(today)
+  await desk.getByLabel('To', { exact: true }).fill(today)
+  await desk.waitForFunction(() => document.querySelectorAll('tbody tr').length === 20)
+
+  // The answer to the filter before comes last.
+  const slow = (url: string) => url.includes('mode=voice')
+  let release = () => {}
+  const held = new Promise<void>((resolve) => { release = resolve })
+  await desk.route('**/api/v1/sessions?*', async (route) => {
+    if (slow(route.request().url())) await held
+    await route.continue().catch(() => {})
+  })
+  const over = Promise.race((['requestfinished', 'requestfailed'] as const).map((name) => desk.waitForEvent(name as 'requestfinished', (request) => slow(request.url()))))
+  const asked = desk.waitForRequest((request) => slow(request.url()))
+  await desk.getByLabel('Mode').selectOption('voice')
+  await asked
+  await desk.getByLabel('Mode').selectOption('video')
+  await desk.getByText('Nothing here.').waitFor()
+  release()
+  await over
+  await desk.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)) }))
+  assert.equal(await rows.count(), 0)
+})
+
 test('the console is for administrators', async () => {
   const page = await stage.open('/console', 'mallory')
   await page.getByRole('alert').filter({ hasText: 'for administrators' }).waitFor()

@@ -55,36 +55,49 @@ function Live ({ sessions, onOpen, onEnd }: Acts & { sessions: Session[] }) {
   )
 }
 
+interface Query { user_id?: string, mode?: 'voice' | 'video', state?: 'live' | 'ended', from?: string, to?: string, cursor?: string }
+
 function History ({ api, tell, onOpen }: Pick<Acts, 'onOpen'> & { api: Api, tell: Tell }) {
-  const [filter, setFilter] = useState<{ user_id?: string, mode?: 'voice' | 'video', state?: 'live' | 'ended', from?: string, to?: string }>({})
-  const [sessions, setSessions] = useState<Session[]>()
-  const [cursor, setCursor] = useState<string | null>(null)
-  const load = useCallback(async (after?: string) => {
-    const given = Object.fromEntries(Object.entries(filter).filter(([, value]) => value))
-    const page = await answer(api.GET('/api/v1/sessions', { params: { query: { ...given, ...(after && { cursor: after }) } } }))
-    setSessions((before = []) => after ? [...before, ...page.sessions] : page.sessions)
-    setCursor(page.next_cursor)
-    tell('load')
-  }, [api, filter, tell])
+  const [query, setQuery] = useState<Query>({})
+  /** What was found, and by which query: by another one than `query`, it is being asked. */
+  const [found, setFound] = useState<{ query: Query, sessions?: Session[], next: string | null }>({ query, next: null })
   useEffect(() => {
+    const controller = new AbortController()
+    const load = async () => {
+      const given = Object.fromEntries(Object.entries(query).filter(([, value]) => value))
+      const page = await answer(api.GET('/api/v1/sessions', { params: { query: given }, signal: controller.signal }))
+      setFound(({ sessions = [] }) => ({ query, sessions: query.cursor ? [...sessions, ...page.sessions] : page.sessions, next: page.next_cursor }))
+      tell('load')
+    }
     const timer = setTimeout(() => {
       load().catch((error) => {
-        setSessions(undefined)
+        if (controller.signal.aborted) return
+        setFound((before) => query.cursor ? { ...before, query } : { query, next: null })
         tell('load', error)
       })
-    }, 250)
-    return () => clearTimeout(timer)
-  }, [load, tell])
-  const set = (name: keyof typeof filter, value: string) => setFilter((before) => ({ ...before, [name]: value }))
-  const day = (value: string) => value && new Date(`${value}T00:00`).toISOString()
+    }, query.cursor ? 0 : 250)
+    return () => {
+      clearTimeout(timer)
+      controller.abort()
+    }
+  }, [api, query, tell])
+  const set = (name: keyof Query, value: string) => setQuery(({ cursor, ...before }) => ({ ...before, [name]: value }))
+  /** The midnight at which a day begins, or the `later`th after it. */
+  const midnight = (day: string, later = 0) => {
+    if (!day) return ''
+    const time = new Date(`${day}T00:00`)
+    time.setDate(time.getDate() + later)
+    return time.toISOString()
+  }
+  const { sessions, next } = found
   return (
     <>
       <div className='filters'>
-        <label>{texts.filterUser}<input value={filter.user_id ?? ''} maxLength={128} onChange={(event) => set('user_id', event.target.value)} /></label>
+        <label>{texts.filterUser}<input value={query.user_id ?? ''} maxLength={128} onChange={(event) => set('user_id', event.target.value)} /></label>
         <label>{texts.mode}<select onChange={(event) => set('mode', event.target.value)}><option value=''>{texts.all}</option><option value='voice'>{texts.voice}</option><option value='video'>{texts.video}</option></select></label>
         <label>{texts.state}<select onChange={(event) => set('state', event.target.value)}><option value=''>{texts.all}</option><option value='live'>{texts.live}</option><option value='ended'>{texts.ended}</option></select></label>
-        <label>{texts.from}<input type='date' onChange={(event) => set('from', day(event.target.value))} /></label>
-        <label>{texts.to}<input type='date' onChange={(event) => set('to', day(event.target.value))} /></label>
+        <label>{texts.from}<input type='date' onChange={(event) => set('from', midnight(event.target.value))} /></label>
+        <label>{texts.to}<input type='date' onChange={(event) => set('to', midnight(event.target.value, 1))} /></label>
       </div>
       <div className='table' tabIndex={0} role='region' aria-label={texts.history}>
         <table>
@@ -104,7 +117,7 @@ function History ({ api, tell, onOpen }: Pick<Acts, 'onOpen'> & { api: Api, tell
           </tbody>
         </table>
       </div>
-      {cursor && <div className='row'><button type='button' onClick={() => { load(cursor).catch((error) => tell('load', error)) }}>{texts.more}</button></div>}
+      {next && <div className='row'><button type='button' disabled={found.query !== query} onClick={() => setQuery((before) => ({ ...before, cursor: next }))}>{texts.more}</button></div>}
     </>
   )
 }
