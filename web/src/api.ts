@@ -2,6 +2,7 @@
 import { EventSource } from 'eventsource'
 import createClient from 'openapi-fetch'
 import type { components, paths } from '../../clients/typescript/src/schema.ts'
+import { texts } from './texts.ts'
 
 export type Problem = components['schemas']['Problem']
 export type Session = components['schemas']['Session']
@@ -13,11 +14,21 @@ const KEY = 'livekit-sessions.token'
 /** From an answer that does not stand to the next question, ms. */
 const PAUSE = 3000
 
-/** `#token=...`, which no server sees, is kept for this tab and taken out of the address. */
+/** Who a token says that one is, as the pages show it; the service alone knows whether it is true. Nobody when it is no token, or has run out. */
+export function ownerOf (token: string | null): { sub: string, name: string } | undefined {
+  try {
+    const payload = atob(token!.split('.')[1]!.replaceAll('-', '+').replaceAll('_', '/'))
+    const { sub, email, exp } = JSON.parse(new TextDecoder().decode(Uint8Array.from(payload, (character) => character.charCodeAt(0))))
+    return exp * 1000 < Date.now() ? undefined : { sub, name: email || sub }
+  } catch {}
+}
+
+/** `#token=...`, which no server sees, is kept for this tab and taken out of the address; a link to somebody else's account only if the user wishes so. */
 export function readToken (): string | undefined {
   const given = new URLSearchParams(location.hash.slice(1)).get('token')
   if (given) {
-    keepToken(given)
+    const [before, after] = [ownerOf(sessionStorage.getItem(KEY)), ownerOf(given)]
+    if (!before || (after && (after.sub === before.sub || window.confirm(texts.signInAs(before.name, after.name))))) keepToken(given)
     history.replaceState(null, '', location.pathname + location.search)
   }
   return sessionStorage.getItem(KEY) ?? undefined

@@ -1,6 +1,6 @@
 // What both pages share: the bar on top, the card that says what went wrong, and signing in.
 import { useState, type ReactNode } from 'react'
-import { dropToken, keepToken } from './api.ts'
+import { dropToken, keepToken, ownerOf } from './api.ts'
 import { switchLanguage, texts, type ProblemName } from './texts.ts'
 
 export function Frame ({ title, children, extra }: { title: string, children: ReactNode, extra?: ReactNode }) {
@@ -51,15 +51,19 @@ export function SignIn ({ children }: { children?: ReactNode }) {
   )
 }
 
-export function SignOut () {
+/** Whose token it is: whoever opened the page by a link sees for whom he speaks. */
+export function Account ({ token }: { token: string }) {
   return (
-    <button
-      className='quiet' type='button' onClick={() => {
-        dropToken()
-        location.reload()
-      }}
-    >{texts.signOut}
-    </button>
+    <>
+      <span className='owner'><span className='unseen'>{texts.signedInAs} </span>{ownerOf(token)?.name}</span>
+      <button
+        className='quiet' type='button' onClick={() => {
+          dropToken()
+          location.reload()
+        }}
+      >{texts.signOut}
+      </button>
+    </>
   )
 }
 

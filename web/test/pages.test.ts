@@ -519,6 +519,38 @@ test('the console is for administrators', async () => {
   await page.getByRole('alert').filter({ hasText: 'for administrators' }).waitFor()
 })
 
+test('the bar says who is signed in, and a link signs nobody else in unasked', async () => {
+  const page = await stage.open('/talk', 'vera')
+  const asked: string[] = []
+  let links = 0
+  const open = async (token: string, yes?: boolean) => {
+    page.once('dialog', async (dialog) => {
+      asked.push(dialog.message())
+      await (yes ? dialog.accept() : dialog.dismiss())
+    })
+    const address = `${stage.address}/talk?link=${++links}`
+    await page.goto(`${address}#token=${token}`)
+    page.removeAllListeners('dialog')
+    assert.equal(page.url(), address)
+  }
+  const is = (email: string) => page.getByRole('banner').getByText(email).waitFor()
+  await is('vera@example.com')
+  await open(stage.token('mallory'), false)
+  await is('vera@example.com')
+  await open(stage.token('walter'), true)
+  await is('walter@example.com')
+  assert.deepEqual(asked, ['mallory@example.com', 'walter@example.com'].map((email) => `You are signed in as vera@example.com. This link signs you in as ${email}. Go on as ${email}?`))
+  await open(stage.token('walter', { email: 'w@example.com' }))
+  await is('w@example.com')
+  await open(stage.token('xena', { exp: 1 }))
+  await is('w@example.com')
+  await page.evaluate((token) => sessionStorage.setItem('livekit-sessions.token', token), stage.token('walter', { exp: 1 }))
+  await open(stage.token('xena'))
+  await is('xena@example.com')
+  assert.equal(asked.length, 2, 'not for a new token of one\'s own, one that has run out, and one in its place')
+  await sound(page)
+})
+
 test('an app\'s own front end in ten lines', async () => {
   const built = await build({ configFile: false, logLevel: 'silent', build: { write: false, lib: { entry: example, name: 'example', formats: ['iife'] } } }) as unknown as Array<{ output: Array<{ code: string }> }>
   const page = await stage.open('/talk', 'nobody')

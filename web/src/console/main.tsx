@@ -2,7 +2,7 @@
 import { StrictMode, useCallback, useEffect, useRef, useState, type FormEvent } from 'react'
 import { createRoot } from 'react-dom/client'
 import { answer, createApi, readToken, Refused, type Api, type Category, type Overview, type Session } from '../api.ts'
-import { clockTime, Frame, SignIn, SignOut, Trouble } from '../frame.tsx'
+import { Account, clockTime, Frame, SignIn, Trouble } from '../frame.tsx'
 import { language, texts } from '../texts.ts'
 import '../style.css'
 import { Timeline } from './timeline.tsx'
@@ -224,6 +224,6 @@ function Console ({ token }: { token: string }) {
 
 createRoot(document.getElementById('page')!).render(
   <StrictMode>
-    <Frame title={texts.console} extra={token && <SignOut />}>{token ? <Console token={token} /> : <SignIn />}</Frame>
+    <Frame title={texts.console} extra={token && <Account token={token} />}>{token ? <Console token={token} /> : <SignIn />}</Frame>
   </StrictMode>
 )

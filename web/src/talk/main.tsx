@@ -3,7 +3,7 @@ import { StrictMode, useEffect, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { SessionProvider } from '@livekit/components-react'
 import { answer, createApi, readToken, Refused, type Category } from '../api.ts'
-import { Frame, SignIn, SignOut, Trouble } from '../frame.tsx'
+import { Account, Frame, SignIn, Trouble } from '../frame.tsx'
 import { texts } from '../texts.ts'
 import '../style.css'
 import { Conversation } from './conversation.tsx'
@@ -79,6 +79,6 @@ function Talk ({ token }: { token: string }) {
 
 createRoot(document.getElementById('page')!).render(
   <StrictMode>
-    <Frame title={texts.talk} extra={token && <SignOut />}>{token ? <Talk token={token} /> : <SignIn />}</Frame>
+    <Frame title={texts.talk} extra={token && <Account token={token} />}>{token ? <Talk token={token} /> : <SignIn />}</Frame>
   </StrictMode>
 )
