@@ -128,8 +128,6 @@ export function createSupervisor ({ log, metrics, pool, removeGhost }: Superviso
     avatars,
     /** Whether the process that decides on the end of turns runs (it does not exist for every agent). */
     inferenceAlive: () => inferenceAlive,
-    /** Processes in a call. */
-    busy: () => [...jobs].filter((job) => job.call && !job.left).length,
     /** Ends the processes that wait for a call, but for those that are `spared`. One that is still starting never reads the framework's request to stop. */
     killIdle (spared: (child: ChildProcess) => boolean = () => false) {
       for (const job of jobs) {
@@ -149,8 +147,7 @@ export function createSupervisor ({ log, metrics, pool, removeGhost }: Superviso
         }))
         await Promise.all(cleanings)
       })()])
-    },
-    close: () => diagnostics.unsubscribe('child_process', watch)
+    }
   }
 }
 

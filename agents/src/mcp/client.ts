@@ -211,7 +211,6 @@ export function createMcpClient ({ server, allowed, log, userTokens, onTools, on
   }
 
   return {
-    server,
     /** Connects and discovers; at the latest after two connect timeouts it goes on without. */
     async start (): Promise<void> {
       try {
