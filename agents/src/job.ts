@@ -56,8 +56,11 @@ export default defineAgent({
       log.error({ error }, 'the agent could not start')
       ctx.shutdown('failed')
     }
-    // The last of what is done at the end, so that the spans of the others are in it.
-    if (trace) ctx.addShutdownCallback(() => trace.stop())
+    // The framework starts all that is to be done at the end at once; what the rest still asks of model and service is to be in the trace.
+    if (trace) {
+      const rest = ctx.shutdownCallbacks.splice(0)
+      ctx.addShutdownCallback(async () => { await trace.run(() => Promise.all(rest.map((callback) => callback()))).finally(() => trace.stop()) })
+    }
   },
   /** The framework calls it before the agent leaves its room, whatever for: an avatar would stay, and be paid for, until the room closes. */
   async onSessionEnd (ctx: JobContext) {

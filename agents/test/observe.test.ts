@@ -6,6 +6,7 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node'
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -31,7 +32,7 @@ let startProbe: () => Started
 before(async () => {
   collector = await startCollector(process.env.ALSO_TRACE_TO)
   const OTEL = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '200' }
-  stage = await startWholeStage({ env: OTEL, serviceEnv: { ...OTEL, LOG_LEVEL: 'info' } })
+  stage = await startWholeStage({ env: OTEL, serviceEnv: { ...OTEL, LOG_LEVEL: 'info', TRANSCRIPTS: 'on', TRANSCRIPT_KEYS: randomBytes(32).toString('base64') } })
   const probePort = await freePort()
   const host = (url: string) => new URL(url).host
   if (await find('prometheus')) prometheus = await startPrometheus({ sessions: { targets: [host(stage.service.url)] }, agents: { targets: [host(stage.worker.url)] }, probe: { targets: [`127.0.0.1:${probePort}`] } })
@@ -60,7 +61,7 @@ async function spansOfToolServer (): Promise<void> {
 
 test('a conversation with a tool is one trace, of which no word is told', async () => {
   const { livekit, service, speech, mcp, model, worker } = stage
-  const session = await service.start(USER)
+  const session = await service.start(USER, 'workout', { transcript: true, summary: true })
   const agent = await agentJoins(livekit, session.roomName)
   const joined = performance.now()
   const caller = await call(livekit, session.roomName, USER, undefined, session.token)
@@ -89,7 +90,8 @@ test('a conversation with a tool is one trace, of which no word is told', async 
   assert.equal(one(({ name }) => name === 'join room', 'the join').parent, job.id)
   one(({ name }) => name === 'POST /v1/audio/transcriptions', 'the recognition')
   const thoughts = mine().filter(({ name }) => name === 'POST /v1/chat/completions')
-  assert.ok(thoughts.length >= 2, 'the thought that asks the tool, and the one that tells of it')
+  assert.match(String(model.requests.at(-1)!.messages[0]!.content), /^Summarise/)
+  assert.equal(thoughts.length, model.requests.length, 'the thought that asks the tool, the one that tells of it, and the summary after the end')
   one(({ name }) => name === 'POST /v1/audio/speech', 'the voice')
   const tool = one(({ attributes }) => attributes['lk.function_tool.name'] === 'get_weather' || attributes['gen_ai.tool.name'] === 'get_weather', 'the tool call')
   const asked = one(({ name, service }) => name === 'tools/call' && service === 'mcp-server', 'the tool server\'s own span')
