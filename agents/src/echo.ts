@@ -2,6 +2,7 @@
 import { AudioSource, AudioStream, LocalAudioTrack, RoomEvent, TrackKind, TrackPublishOptions, TrackSource, type AudioFrame, type RemoteParticipant, type RemoteTrack, type TextStreamReader } from '@livekit/rtc-node'
 import { isUser, type Call } from './call.ts'
 import { levelOf } from './audio.ts'
+import { read } from './texts.ts'
 
 const SAMPLE_RATE = 48_000
 
@@ -25,7 +26,7 @@ export async function runEcho ({ ctx, log }: Call): Promise<void> {
   // What is typed comes back as what an agent says does: as a transcription (https://docs.livekit.io/agents/build/text/).
   ctx.room.registerTextStreamHandler('lk.chat', (reader, { identity }) => {
     const participant = ctx.room.remoteParticipants.get(identity)
-    if (!participant || !isUser(participant)) return
+    if (!participant || !isUser(participant)) return reader.close()
     sayBack(ctx, reader).catch((error) => log.warn({ error }, 'text not said back'))
   })
   // Not waited for: LiveKit says nothing to it any more when the room closes meanwhile, and a job whose entry waits cannot end before 15 s.
@@ -42,7 +43,7 @@ export async function runEcho ({ ctx, log }: Call): Promise<void> {
 }
 
 async function sayBack (ctx: Call['ctx'], reader: TextStreamReader): Promise<void> {
-  const text = (await reader.readAll()).slice(0, LONGEST)
+  const { text } = await read(reader, LONGEST)
   await ctx.room.localParticipant?.sendText(text, { topic: 'lk.transcription', attributes: { 'lk.transcription_final': 'true', 'lk.segment_id': `echo-${reader.info.streamId}` } })
 }
 

@@ -46,8 +46,8 @@ export function listenToTexts (room: Room, limits: TextLimits, log: Logger, onTe
   })
 }
 
-/** The first `limit` characters of a text; the rest is not waited for. */
-async function read (reader: TextStreamReader, limit: number): Promise<{ text: string, cut: boolean }> {
+/** The first `limit` characters of a text; the rest is not waited for. @throws when it breaks off, or is not complete in time */
+export async function read (reader: TextStreamReader, limit: number): Promise<{ text: string, cut: boolean }> {
   let text = ''
   let late = false
   const timer = setTimeout(() => {

@@ -49,3 +49,15 @@ test('says back what it hears within a second', async () => {
   await until('the job ends with its room', async () => (await worker.health()).active_jobs === 0)
   await caller.leave()
 })
+
+test('says back as much of a text as it says back at all, without waiting for its end', async () => {
+  const session = await startSession(livekit)
+  const { identity } = await agentJoins(livekit, session.roomName)
+  const caller = await call(livekit, session.roomName, 'user-1')
+  await until('it takes texts', () => caller.room.remoteParticipants.get(identity)?.attributes['lk.agent.state'] === 'listening')
+  const endless = await caller.room.localParticipant!.streamText({ topic: 'lk.chat' })
+  await endless.write('x'.repeat(3000))
+  assert.equal(await until('it is said back', () => caller.transcripts[0]?.text, 5000), 'x'.repeat(2000))
+  await livekit.rooms.deleteRoom(session.roomName)
+  await caller.leave()
+})
