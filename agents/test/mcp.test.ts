@@ -87,6 +87,25 @@ test('a slow tool is given up at the limit and told so', async () => {
   await until('the server sees the abort', () => mcp.calls[0]?.aborted)
 })
 
+test('a call\'s limit holds while it has to connect first, and an interruption does as well', async () => {
+  const { client, failure, mcp, warnings } = await connect(['slow'], { connect_timeout: 10_000 })
+  mcp.sessions.clear()
+  assert.equal((await failure('slow')).outcome, 'unavailable', 'its session is forgotten')
+  mcp.delay(800)
+  let started = performance.now()
+  assert.equal((await failure('slow')).outcome, 'unavailable')
+  assert.ok(performance.now() - started < 1600, `${performance.now() - started} ms`)
+  mcp.sessions.clear()
+  mcp.delay(0)
+  await failure('slow')
+  mcp.delay(5000)
+  started = performance.now()
+  assert.equal((await failure('slow')).outcome, 'unavailable')
+  await assert.rejects(client.call('slow', {}, AbortSignal.timeout(50)), { message: 'The call was interrupted.' })
+  assert.ok(performance.now() - started < 2500, `${performance.now() - started} ms`)
+  assert.deepEqual(warnings().map(({ reason }) => reason).slice(-1), ['timeout'])
+})
+
 test('10 MB are cut off at once', async () => {
   const { failure, warnings } = await connect(['huge'])
   const started = performance.now()

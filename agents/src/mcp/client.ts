@@ -3,6 +3,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { ErrorCode, McpError, ToolListChangedNotificationSchema, type Tool } from '@modelcontextprotocol/sdk/types.js'
 import type { jsonSchemaValidator as SchemaValidator } from '@modelcontextprotocol/sdk/validation'
+import { once } from 'node:events'
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { reasonOf, type Logger } from '../log.ts'
 import type { ToolOutcome } from '../reports.ts'
@@ -200,10 +201,11 @@ export function createMcpClient ({ server, allowed, log, userTokens, onTools, on
     throw new ToolCallError('refused', `The arguments do not fit: ${problem.instancePath || 'the object'} ${problem.message}.`)
   }
 
-  async function attempt (name: string, args: Record<string, unknown>, timeout: number, signal?: AbortSignal): Promise<string> {
-    const { client, broken } = await connected()
-    const signals = [closing.signal, broken.signal, ...(signal ? [signal] : [])]
-    const result = await client.callTool({ name, arguments: args }, undefined, { timeout, maxTotalTimeout: timeout, signal: AbortSignal.any(signals) })
+  /** @param limit milliseconds, connecting included: what takes longer to connect is there for the next call */
+  async function attempt (name: string, args: Record<string, unknown>, limit: number, signal?: AbortSignal): Promise<string> {
+    const over = AbortSignal.any([closing.signal, AbortSignal.timeout(limit), ...(signal ? [signal] : [])])
+    const { client, broken } = await Promise.race([connected(), timeoutAt(over)])
+    const result = await client.callTool({ name, arguments: args }, undefined, { timeout: limit, maxTotalTimeout: limit, signal: AbortSignal.any([over, broken.signal]) })
       .catch((error) => { throw broken.signal.aborted ? broken.signal.reason : error })
     const text = textOf(result.content, server.max_result_chars)
     if (result.isError) throw new ToolCallError('error', text || 'The tool failed.')
@@ -241,7 +243,7 @@ export function createMcpClient ({ server, allowed, log, userTokens, onTools, on
       for (let count = 1; ; count++) {
         const left = server.call_timeout - (performance.now() - started)
         try {
-          const text = await attempt(name, args, Math.max(1, left), signal)
+          const text = await attempt(name, args, Math.max(1, Math.ceil(left)), signal)
           onOutcome('ok')
           log.info({ ...about, tool: name, attempts: count, duration_ms: Math.round(performance.now() - started), characters: text.length }, 'MCP tool called')
           return text
@@ -283,6 +285,12 @@ function breaksConnection (error: unknown): boolean {
 /** A response that is too large or slow would be so again. */
 function repeatable (error: unknown): boolean {
   return !(error instanceof TooLargeError) && !isTimeout(error)
+}
+
+/** Fails as a request of the SDK does when `signal` ends it. */
+async function timeoutAt (signal: AbortSignal): Promise<never> {
+  if (!signal.aborted) await once(signal, 'abort')
+  throw new McpError(ErrorCode.RequestTimeout, 'not connected in time')
 }
 
 function isTimeout (error: unknown): boolean {

@@ -29,7 +29,7 @@ const Server = z.strictObject({
   retries: z.number().int().min(0).max(5).default(2),
   /** Milliseconds for connecting and for listing the tools, each. */
   connect_timeout: z.number().int().min(100).max(30_000).default(3000),
-  /** Milliseconds for a call, its repetitions included: the caller hears nothing meanwhile but the filler. */
+  /** Milliseconds for a call, connecting and its repetitions included: the caller hears nothing meanwhile but the filler. */
   call_timeout: z.number().int().min(100).max(60_000).default(6000),
   /** Bytes of one response; above it the response is cut off and the call fails. */
   max_response_bytes: z.number().int().min(1024).max(10_485_760).default(262_144),

@@ -24,7 +24,7 @@ export interface McpServerOptions {
 export async function startMcpServer (options: McpServerOptions = {}) {
   const calls: Array<{ tool: string, args: unknown, aborted: boolean }> = []
   const requests: Array<{ method?: string, headers: IncomingMessage['headers'], startedAt: number, endedAt: number }> = []
-  const state = { failures: 0, extra: false }
+  const state = { failures: 0, delay: 0, extra: false }
   const sessions = new Map<string, { transport: StreamableHTTPServerTransport, server: McpServer }>()
 
   function createTools (authorization: string): McpServer {
@@ -89,6 +89,7 @@ export async function startMcpServer (options: McpServerOptions = {}) {
         response.writeHead(404).end()
         return
       }
+      await sleep(state.delay)
       const server = createTools(authorization)
       const transport = new StreamableHTTPServerTransport({
         sessionIdGenerator: randomUUID,
@@ -116,6 +117,8 @@ export async function startMcpServer (options: McpServerOptions = {}) {
     /** All that it was asked, with the headers that came along. */
     requests,
     sessions,
+    /** Milliseconds that it takes from now on to sign somebody on. */
+    delay (ms: number) { state.delay = ms },
     /** The next calls are answered with 503. */
     fail (times: number) { state.failures = times },
     /** Adds a tool and tells every client. */
