@@ -47,7 +47,7 @@ class Server:
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.communicate()
+        self.output, _ = self.process.communicate()
 
     def ask(self, method: str, path: str, body=None, headers={}) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -119,6 +119,19 @@ class Whisper(unittest.TestCase):
         self.assertEqual(self.server.transcribe(wav(61 * 16_000, 16_000)), (200, {"text": ""}))
         self.assertEqual(self.server.transcribe(silence(10)), (200, {"text": ""}))
         self.assertEqual(self.server.transcribe(b"no audio"), (400, {"detail": "the file is not audio"}))
+
+    def test_who_has_given_up_is_not_worked_for(self):
+        audio = wav(60 * 16_000, 16_000)
+        body = b'--e\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + audio + b"\r\n--e--\r\n"
+        with Server("whisper", "--parallel", "1") as server:
+            gone = [http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(10)]
+            for connection in gone:
+                connection.request("POST", "/v1/audio/transcriptions", body, {"Content-Type": "multipart/form-data; boundary=e"})
+            for connection in gone:
+                connection.close()
+            self.assertEqual(server.transcribe(audio), (200, {"text": ""}))
+        # The first ones were at work, or done, before their clients went.
+        self.assertLess(server.output.count("transcribed"), 6, server.output)
 
     def test_a_body_that_is_too_large_is_refused_with_and_without_a_length(self):
         head = b'--e\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'

@@ -5,6 +5,7 @@ health check answers under load), the model's bytes are checked before use, and 
 30 seconds Whisper was trained on, which takes two thirds off the time of an answer.
 """
 import argparse
+import asyncio
 import hashlib
 import io
 import logging
@@ -19,7 +20,8 @@ from typing import BinaryIO
 import av
 import numpy
 import uvicorn
-from fastapi import FastAPI, File, Form, HTTPException, UploadFile
+from fastapi import FastAPI, File, Form, HTTPException, Request, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import PlainTextResponse
 from faster_whisper import WhisperModel
 
@@ -130,7 +132,7 @@ def decode(file: BinaryIO, limit: float) -> numpy.ndarray:
 def create_app(model: ShortWindow, default_language: str, parallel: int, max_seconds: float, token: str | None) -> FastAPI:
     app = FastAPI(title="whisper", docs_url=None, redoc_url=None)
     app.add_middleware(Guard, token=token, max_body=MAX_FORM)
-    slots = threading.BoundedSemaphore(parallel)
+    slots = asyncio.Semaphore(parallel)
 
     @app.get("/health")
     async def health():
@@ -140,9 +142,9 @@ def create_app(model: ShortWindow, default_language: str, parallel: int, max_sec
     async def models():
         return {"object": "list", "data": [{"id": "whisper-1", "object": "model", "owned_by": "local"}]}
 
-    # A plain function: FastAPI runs it in a thread, the event loop stays free.
     @app.post("/v1/audio/transcriptions")
-    def transcribe(
+    async def transcribe(
+        request: Request,
         file: UploadFile = File(...),
         model_name: str = Form("whisper-1", alias="model"),
         language: str | None = Form(None),
@@ -154,25 +156,33 @@ def create_app(model: ShortWindow, default_language: str, parallel: int, max_sec
             raise HTTPException(400, "response_format must be json, text or verbose_json")
         if file.size > MAX_UPLOAD:
             raise HTTPException(413, "the file is larger than 25 MiB")
-        with slots:
-            started = time.monotonic()
-            try:
-                audio = decode(io.BytesIO(file.file.read()), max_seconds)
-            except TooLong:
-                raise HTTPException(413, f"the audio is longer than {max_seconds:g} s") from None
-            except Exception:
-                raise HTTPException(400, "the file is not audio") from None
-            seconds = len(audio) / SAMPLE_RATE
-            parts, info = model.recognise(
-                audio,
-                language=language or default_language,
-                initial_prompt=prompt,
-                temperature=temperature,
-                beam_size=1,
-                vad_filter=True,  # without it silence becomes " You"
-                without_timestamps=response_format != "verbose_json",
-                condition_on_previous_text=False,
-            )
+        await request.is_disconnected()  # makes uvicorn read on: after a large body it has stopped, and would not see its client go
+        async with slots:
+            # Whoever has given up asks again: to work for his first request as well would make an overload last.
+            if await request.is_disconnected():
+                raise HTTPException(503, "nobody waits for this any more")
+            # In a thread, so that the event loop stays free.
+            return await run_in_threadpool(recognise, file.file, language, prompt, response_format, temperature)
+
+    def recognise(file: BinaryIO, language: str | None, prompt: str | None, response_format: str, temperature: float):
+        started = time.monotonic()
+        try:
+            audio = decode(io.BytesIO(file.read()), max_seconds)
+        except TooLong:
+            raise HTTPException(413, f"the audio is longer than {max_seconds:g} s") from None
+        except Exception:
+            raise HTTPException(400, "the file is not audio") from None
+        seconds = len(audio) / SAMPLE_RATE
+        parts, info = model.recognise(
+            audio,
+            language=language or default_language,
+            initial_prompt=prompt,
+            temperature=temperature,
+            beam_size=1,
+            vad_filter=True,  # without it silence becomes " You"
+            without_timestamps=response_format != "verbose_json",
+            condition_on_previous_text=False,
+        )
         text = "".join(part.text for part in parts).strip()
         # The text itself is what somebody said: it is not logged.
         log.info("transcribed %.1f s in %.0f ms, %d characters", seconds, (time.monotonic() - started) * 1000, len(text))
