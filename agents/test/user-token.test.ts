@@ -1,6 +1,10 @@
 // Tools that act for the user, through the whole service: the tool server gets a token of this user and session that it can verify; nobody else sees it.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
+import { createUserTokens } from '../src/mcp/user-token.ts'
 import { call } from './support/caller.ts'
 import { startMcpServer } from './support/mcp-server.ts'
 import { until } from './support/processes.ts'
@@ -59,4 +63,24 @@ test('two users, each with tools that act for them alone; in writing, so that al
     const [, , signature = ''] = token.split('.')
     for (const [whose, text] of [['model', model.requests.map(({ raw }) => raw).join()], ['worker', worker.output()], ['service', service.log()]] as const) assert.ok(!text.includes(signature), `the ${whose} has seen a token`)
   }
+})
+
+test('a token is kept until shortly before its end, and one request is enough for it, whatever the clocks say', async (t) => {
+  const answers = [{ status: 200, seconds: 1 }, { status: 503, seconds: 0 }, { status: 200, seconds: 300 }]
+  const audiences: string[] = []
+  const server = createServer(async (request, response) => {
+    const [body] = await request.toArray()
+    audiences.push(JSON.parse(String(body)).audience)
+    const { status, seconds } = answers[audiences.length - 1] ?? { status: 500, seconds: 0 }
+    response.writeHead(status).end(JSON.stringify({ token: `token ${audiences.length}`, expires_at: new Date(Date.now() + seconds * 1000).toISOString() }))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  const tokens = createUserTokens({ url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`), token: 'of the session' })
+
+  // Of a service whose clock is five minutes behind, or whose time this machine cannot read.
+  assert.deepEqual(await Promise.all([tokens('tracker'), tokens('tracker')]), ['token 1', 'token 1'])
+  await assert.rejects(tokens('tracker'), { message: 'no token for a tool server', status: 503 })
+  assert.deepEqual([await tokens('tracker'), await tokens('tracker')], ['token 3', 'token 3'])
+  assert.deepEqual(audiences, ['tracker', 'tracker', 'tracker'])
 })

@@ -16,7 +16,8 @@ export function userTokensOf (metadata: Parameters<typeof serviceOf>[0]): UserTo
 
 export function createUserTokens (service: Service): UserTokens {
   const url = new URL('tool-token', service.url)
-  const known = new Map<string, Promise<{ token: string, expires_at: string }>>()
+  /** Of each audience the newest, and until when (by this machine's clock) it is given again: for ever as long as it is asked for. */
+  const known = new Map<string, { token: Promise<string>, until: number }>()
 
   async function ask (audience: string): Promise<{ token: string, expires_at: string }> {
     const response = await fetch(url, {
@@ -33,18 +34,14 @@ export function createUserTokens (service: Service): UserTokens {
     return await response.json() as { token: string, expires_at: string }
   }
 
-  return async (audience) => {
-    for (;;) {
-      const asked = known.get(audience) ?? ask(audience)
-      known.set(audience, asked)
-      try {
-        const { token, expires_at: until } = await asked
-        if (Date.parse(until) - Date.now() > EARLY) return token
-        if (known.get(audience) === asked) known.delete(audience)
-      } catch (error) {
-        if (known.get(audience) === asked) known.delete(audience)
-        throw error
-      }
-    }
+  // What has just been asked for is given however old it looks: the clocks of two machines may differ, and to ask again would not change that.
+  return (audience) => {
+    const kept = known.get(audience)
+    if (kept && Date.now() < kept.until) return kept.token
+    const asked = ask(audience)
+    const fresh = { token: asked.then(({ token }) => token), until: Infinity }
+    known.set(audience, fresh)
+    asked.then((answer) => { fresh.until = Date.parse(answer.expires_at) - EARLY }, () => { fresh.until = 0 })
+    return fresh.token
   }
 }
