@@ -61,7 +61,9 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
   })
 
   const listening = writeDown(call, session)
-  meter(call, session)
+  const usage = meter(call)
+  session.on(voice.AgentSessionEventTypes.MetricsCollected, ({ metrics }) => usage.add(metrics))
+  usage.follow(session)
 
   const startedAt = performance.now()
   const avatar = new Avatar({ avatarId: config.BEY_AVATAR_ID, apiKey: config.BEY_API_KEY, apiUrl: config.BEY_API_URL, connOptions: { maxRetry: 2, retryIntervalMs: 500, timeoutMs: 2500 } })

@@ -1,5 +1,5 @@
 // What a conversation is made of: recognition, language model, voice, each by one server or by several in order. Each is asked with a limit, and once more when that may help; then the failure is told.
-import { inference, llm, stt, tts } from '@livekit/agents'
+import { inference, llm, stt, tts, type metrics } from '@livekit/agents'
 import * as openai from '@livekit/agents-plugin-openai'
 import OpenAI from 'openai'
 import type { VoiceConfig } from './config.ts'
@@ -22,9 +22,12 @@ const LIMIT = 60_000
 const RECOVERY = 10_000
 export const ONCE = { maxRetry: 0, retryIntervalMs: 0, timeoutMs: LIMIT }
 
+/** Told what each request to each server took. */
+export type OnMeasured = (measured: metrics.AgentMetrics) => void
+
 /** What a conversation in writing is made of: nobody hears and nobody speaks, so no voice detection, recogniser or voice is made, and no plugin of theirs loaded. */
-export function createWrittenParts (config: VoiceConfig) {
-  return { llm: createModel(config), connOptions: { sttConnOptions: ONCE, llmConnOptions: ONCE, ttsConnOptions: ONCE } }
+export function createWrittenParts (config: VoiceConfig, onMeasured?: OnMeasured) {
+  return { llm: createModel(config, onMeasured), connOptions: { sttConnOptions: ONCE, llmConnOptions: ONCE, ttsConnOptions: ONCE } }
 }
 
 /**
@@ -33,24 +36,30 @@ export function createWrittenParts (config: VoiceConfig) {
  * @param wish `language` (BCP 47) and `voice` of this conversation, when they are not the configuration's.
  * @returns what an AgentSession takes. Failures of the model and of the voice are its Error events.
  */
-export async function createParts (config: VoiceConfig, recognition: EagerOptions, { language, voice }: { language?: string, voice?: string } = {}) {
+export async function createParts (config: VoiceConfig, recognition: EagerOptions, { language, voice }: { language?: string, voice?: string } = {}, onMeasured: OnMeasured = () => {}) {
   const spoken = language?.split('-')[0] || config.STT_LANGUAGE
   const { providers } = config
   const recognisers = await Promise.all(providers.stt.map((one) => recogniser(one, spoken, patienceOf('stt', providers.stt))))
   const voices = await Promise.all(providers.tts.map((one) => speaker(one, voice, spoken, patienceOf('tts', providers.tts))))
+  for (const one of recognisers) one.on('metrics_collected', onMeasured)
+  for (const one of voices) {
+    // One that does not stream is made to by the framework, which measures that once more, and in its name (agents 1.9.0, tts/stream_adapter).
+    one.on('metrics_collected', (measured) => { if (!measured.streamed || one.capabilities.streaming) onMeasured(measured) })
+  }
   const heard = recognisers.length === 1 ? recognisers[0]! : inTurn('stt', providers.stt, recognisers, recognisersInTurn(recognisers))
   const vad = new VoiceDetection()
   return {
     vad,
     stt: heard.capabilities.streaming ? heard : new EagerRecognition(heard, recognition, vad.listener()),
     tts: voices.length === 1 ? voices[0]! : inTurn('tts', providers.tts, voices, voicesInTurn(voices)),
-    ...createWrittenParts(config)
+    ...createWrittenParts(config, onMeasured)
   }
 }
 
 /** The language model, or those that are asked one after the other. */
-export function createModel ({ providers }: VoiceConfig): llm.LLM {
+export function createModel ({ providers }: VoiceConfig, onMeasured: OnMeasured = () => {}): llm.LLM {
   const models = providers.llm.map((one) => model(one, patienceOf('llm', providers.llm)))
+  for (const one of models) one.on('metrics_collected', onMeasured)
   return models.length === 1
     ? models[0]!
     : inTurn('llm', providers.llm, models, new llm.FallbackAdapter({ llms: models, attemptTimeout: LIMIT / 1000, maxRetryPerLLM: 0 }))

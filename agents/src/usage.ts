@@ -1,5 +1,5 @@
 // What a call uses, told to the service while it goes on: a crash loses what came after the last report.
-import { voice, type llm, type metrics } from '@livekit/agents'
+import { voice, type metrics } from '@livekit/agents'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from './call.ts'
@@ -66,41 +66,42 @@ export function openUsage (service: Service, log: Logger): UsageReports {
   }
 }
 
-/**
- * Tells what a conversation uses, when the service says how it is reached: call before it starts.
- * @param beside a model that is used beside the conversation's, and what is waited for at the end because it uses it.
- */
-export function meter ({ ctx, metadata, log }: Call, session: voice.AgentSession, beside?: { model: llm.LLM, atEnd: () => Promise<unknown> }): void {
+/** Adds up what a conversation uses, and tells it when the service says how it is reached. */
+export function meter ({ ctx, metadata, log }: Call) {
   const service = serviceOf(metadata)
-  if (!service) return
-  const reports = openUsage(service, log)
+  const reports = service && openUsage(service, log)
   const totals: Totals = { stt_ms: 0, tts_ms: 0, input_tokens: 0, output_tokens: 0, tool_calls: 0 }
-  const add = (measured: metrics.AgentMetrics) => { if (addTo(totals, measured)) reports.put({ ...totals }) }
-  session.on(voice.AgentSessionEventTypes.MetricsCollected, ({ metrics }) => add(metrics))
-  beside?.model.on('metrics_collected', add)
-  session.on(voice.AgentSessionEventTypes.FunctionToolsExecuted, ({ functionCalls }) => {
-    // Hanging up is no tool of anybody's.
-    totals.tool_calls += functionCalls.filter(({ name }) => name !== END_CALL).length
-    reports.put({ ...totals })
-  })
-  ctx.addShutdownCallback(async () => {
-    await beside?.atEnd()
-    await reports.close()
-  })
+  return {
+    /** What one request took. Of requests only: providers in turn, and a voice that is made to stream, are measured by the framework once more. */
+    add (measured: metrics.AgentMetrics): void {
+      if (addTo(totals, measured)) reports?.put({ ...totals })
+    },
+    /**
+     * Counts the tools of a conversation, and hands over what is left when the call ends: once, before it starts.
+     * @param atEnd waited for before, because it uses something too.
+     */
+    follow (session: voice.AgentSession, atEnd?: () => Promise<unknown>): void {
+      session.on(voice.AgentSessionEventTypes.FunctionToolsExecuted, ({ functionCalls }) => {
+        // Hanging up is no tool of anybody's.
+        totals.tool_calls += functionCalls.filter(({ name }) => name !== END_CALL).length
+        reports?.put({ ...totals })
+      })
+      if (!reports) return
+      ctx.addShutdownCallback(async () => {
+        await atEnd?.()
+        await reports.close()
+      })
+    }
+  }
 }
 
-/**
- * Adds what the framework measured. Not its own sums (session.usage): where speech is made sentence by sentence, they have some of it twice,
- * as requests and as the stream that these are made into (agents 1.9.0, tts/stream_adapter). Ours are requests.
- * @returns whether there was something to add.
- */
+/** @returns whether there was something to add */
 export function addTo (totals: Totals, measured: metrics.AgentMetrics): boolean {
   switch (measured.type) {
     case 'stt_metrics':
       totals.stt_ms += Math.round(measured.audioDurationMs)
       return true
     case 'tts_metrics':
-      if (measured.streamed) return false
       totals.tts_ms += Math.round(measured.audioDurationMs)
       return true
     case 'llm_metrics':

@@ -29,14 +29,19 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   const inWriting = metadata.text_only ?? false
   const { instructions, greeting, apology, waiting, farewell, still_there: stillThere, gone, acknowledgements, press_keys: pressKeys, hand_over: person, ...wish } = voicePrompt(agentType, { folder: config.PROMPTS_DIR, language: metadata.language, inWriting, onBroken: (error) => log.error({ error }, 'a prompt is broken, the one before is used') })
   const historyLimits = { items: config.HISTORY_MAX_ITEMS, characters: config.HISTORY_MAX_CHARS }
+  const usage = meter(call)
+  const measured = (request: metrics.AgentMetrics) => {
+    usage.add(request)
+    reportParts(request)
+  }
   const session: voice.AgentSession = new voice.AgentSession(inWriting
-    ? { ...createWrittenParts(config), vad: null, turnHandling: { turnDetection: null }, userAwayTimeout: null }
+    ? { ...createWrittenParts(config, measured), vad: null, turnHandling: { turnDetection: null }, userAwayTimeout: null }
     : {
         ...await createParts(config, {
           onDeaf: (error) => failed('stt', error),
           // Whoever only says that they listen does not want to be answered.
           listens: () => session.agentState === 'speaking' ? (text) => isListening(text, acknowledgements) : () => false
-        }, wish),
+        }, wish, measured),
         turnHandling: {
           // The bundled model on this machine; without the version, development mode would ask LiveKit Cloud.
           turnDetection: new inference.TurnDetector({ version: 'v1-mini' }),
@@ -72,10 +77,8 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
     if (seconds !== undefined) report({ type: 'answer', seconds })
     log.info({ answer_ms: seconds === undefined ? undefined : Math.round(seconds * 1000), interrupted: item.interrupted }, 'agent spoke')
   })
-  session.on(voice.AgentSessionEventTypes.MetricsCollected, ({ metrics }) => {
-    for (const [part, ms] of partsOf(metrics)) report({ type: 'part', part, seconds: ms / 1000 })
-  })
-  const model = createModel(config) // of its own: the session takes no notice of it any more when it is used
+  session.on(voice.AgentSessionEventTypes.MetricsCollected, ({ metrics }) => { if (metrics.type === 'eou_metrics') reportParts(metrics) })
+  const model = createModel(config, usage.add) // of its own: what it takes is no part of a turn
   let summary: Promise<string | undefined> | undefined
   const summaryAtEnd = async () => {
     if (metadata.summary) summary ??= summarise(model, newestOf(session.history, historyLimits), log)
@@ -99,7 +102,7 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   for (const event of [RoomEvent.ParticipantConnected, RoomEvent.ParticipantDisconnected] as const) ctx.room.on(event, silence.sign)
   session.on(voice.AgentSessionEventTypes.Close, silence.stop)
   const listening = writeDown(call, session, summaryAtEnd)
-  meter(call, session, { model, atEnd: summaryAtEnd })
+  usage.follow(session, summaryAtEnd)
   reportFirstSound(call, session)
   // Whoever left hears nothing: stop talking, be ready for the return.
   ctx.room.on(RoomEvent.ParticipantDisconnected, (participant) => {
@@ -156,12 +159,12 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   if (greeting) whenUserJoins(call, () => ifConversing(() => session.say(greeting, { allowInterruptions: true })))
 }
 
-/** What the framework measured of a turn, milliseconds; what was cut off it gives as -1. */
-function partsOf (metrics: metrics.AgentMetrics): Array<[TurnPart, number]> {
+/** Tells what was measured of a turn, milliseconds; what was cut off the framework gives as -1. */
+function reportParts (metrics: metrics.AgentMetrics): void {
   const parts: Array<[TurnPart, number]> = metrics.type === 'eou_metrics'
     ? [['recognition', metrics.transcriptionDelayMs], ['end_of_turn', metrics.endOfUtteranceDelayMs]]
     : metrics.type === 'llm_metrics' ? [['model', metrics.ttftMs]] : metrics.type === 'tts_metrics' ? [['speech', metrics.ttfbMs]] : []
-  return parts.filter(([, ms]) => ms >= 0)
+  for (const [part, ms] of parts) if (ms >= 0) report({ type: 'part', part, seconds: ms / 1000 })
 }
 
 /** Of the session's first agent only: another one comes into a call that has begun long ago. */

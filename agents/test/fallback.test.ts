@@ -1,13 +1,19 @@
-// Several providers for each part of a conversation: the next one is asked when one fails, the user is answered, and the metrics say which.
+// Several providers for each part of a conversation: the next one is asked when one fails, the user is answered, the metrics say which, and each request is counted once.
+import { initializeLogger, llm as models, tokenize, tts as voices } from '@livekit/agents'
+import { AudioFrame } from '@livekit/rtc-node'
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
+import { WebSocketServer } from 'ws'
 import { ConfigError, loadConfig, type VoiceConfig } from '../src/config.ts'
 import { createLogger } from '../src/log.ts'
 import { createParts, createWrittenParts } from '../src/parts.ts'
+import type { EagerRecognition } from '../src/recognition.ts'
+import { addTo } from '../src/usage.ts'
 import { call } from './support/caller.ts'
+import { startLanguageModel, weatherScript } from './support/language-model.ts'
 import { freePort, until } from './support/processes.ts'
 import { agentJoins, startSession } from './support/session.ts'
 import { startStage } from './support/stage.ts'
@@ -17,6 +23,35 @@ const clouds = {
   stt: [{ provider: 'deepgram', api_key_env: 'DEEPGRAM_API_KEY', model: 'nova-3' }, { provider: 'livekit', model: 'deepgram/nova-3' }],
   llm: [{ provider: 'livekit', model: 'openai/gpt-4.1-mini' }, { provider: 'openai', base_url: 'http://127.0.0.1:1/v1', model: 'local' }],
   tts: [{ provider: 'elevenlabs', api_key_env: 'ELEVEN_API_KEY', model: 'eleven_flash_v2_5', voice: 'v' }, { provider: 'livekit', model: 'cartesia/sonic-3', voice: 'w' }]
+}
+
+async function serve (t: TestContext, answer: RequestListener): Promise<string> {
+  const server = createServer(answer).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
+}
+
+/** Of LiveKit's inference the voice: for each text one second of sound. */
+async function serveVoice (t: TestContext): Promise<string> {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  server.on('connection', (socket) => socket.on('message', (raw) => {
+    const send = (event: object) => socket.send(JSON.stringify({ session_id: 's', ...event }))
+    const { type } = JSON.parse(String(raw)) as { type: string }
+    if (type === 'session.create') send({ type: 'session.created' })
+    if (type !== 'session.flush') return
+    send({ type: 'output_audio', audio: Buffer.alloc(2 * 16_000).toString('base64') })
+    send({ type: 'done' })
+  }))
+  await once(server, 'listening')
+  t.after(() => {
+    for (const socket of server.clients) socket.terminate()
+    server.close()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
 }
 
 test('the clouds by name: read, their keys looked up, and made into parts that stream', async (t) => {
@@ -50,19 +85,10 @@ test('what is wrong with PROVIDERS is named, never a key', () => {
 })
 
 test('the first recogniser is down, the first model hangs, the first voice answers 503: the user is greeted and answered by the second ones', async (t) => {
-  const serve = async (answer: RequestListener) => {
-    const server = createServer(answer).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    t.after(() => {
-      server.close()
-      server.closeAllConnections()
-    })
-    return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
-  }
   const down = `http://127.0.0.1:${await freePort()}/v1`
   let asked = 0
-  const hangs = await serve((request) => { if (request.method === 'POST') asked++ })
-  const refuses = await serve((_request, response) => { response.writeHead(503).end() })
+  const hangs = await serve(t, (request) => { if (request.method === 'POST') asked++ })
+  const refuses = await serve(t, (_request, response) => { response.writeHead(503).end() })
   const list = (first: string, second: string, key: string, more: object) => [first, second].map((url) => ({ provider: 'openai', base_url: url, api_key_env: key, ...more }))
   const env: Record<string, string> = {}
   const stage = await startStage({
@@ -100,3 +126,45 @@ test('the first recogniser is down, the first model hangs, the first voice answe
   assert.doesNotMatch(metrics, /^agents_failures_total\{.*\} [1-9]/m, 'nobody was told that something went wrong')
   assert.deepEqual(worker.lines().filter(({ msg }) => msg === 'a provider failed, the next one is asked').map(({ part }) => part).sort(), ['llm', 'stt', 'tts'])
 })
+
+for (const voice of ['a voice that streams', 'one that does not']) {
+  test(`what several providers take is counted once, as they do themselves, with ${voice}`, async (t) => {
+    initializeLogger({ pretty: false, level: 'silent' })
+    Object.assign(process.env, { LIVEKIT_API_KEY: base.LIVEKIT_API_KEY, LIVEKIT_API_SECRET: base.LIVEKIT_API_SECRET })
+    const model = await startLanguageModel(weatherScript)
+    t.after(() => model.stop())
+    let spoken = 0
+    const refuses = await serve(t, (_request, response) => { response.writeHead(503).end() })
+    const works = await serve(t, (request, response) => {
+      request.resume()
+      if (request.url === '/v1/audio/transcriptions') return response.writeHead(200, { 'content-type': 'application/json' }).end('{"text":"hello"}')
+      spoken++
+      response.end(Buffer.alloc(2 * 24_000))
+    })
+    const list = (second: string) => [refuses, second].map((url) => ({ provider: 'openai', base_url: url, api_key_env: 'KEY', model: 'm', voice: 'alloy' }))
+    const streams = voice === 'a voice that streams'
+    const PROVIDERS = JSON.stringify({
+      stt: list(works),
+      llm: list(model.env.LLM_BASE_URL),
+      tts: streams ? [{ provider: 'livekit', base_url: await serveVoice(t), model: 'cartesia/sonic-3', voice: 'v' }, ...list(works)] : list(works).reverse()
+    })
+    const totals = { stt_ms: 0, tts_ms: 0, input_tokens: 0, output_tokens: 0, tool_calls: 0 }
+    const { stt, llm, tts, connOptions } = await createParts(loadConfig({ ...base, PROVIDERS, KEY: 'none' }) as VoiceConfig, { onDeaf () {} }, {}, (measured) => addTo(totals, measured))
+    t.after(() => Promise.all([stt.close(), tts.close()]))
+
+    await (stt as EagerRecognition).inner.recognize([new AudioFrame(new Int16Array(16_000), 16_000, 1, 16_000)])
+    const chatCtx = new models.ChatContext()
+    chatCtx.addMessage({ role: 'user', content: 'Tell me a story.' })
+    await llm.chat({ chatCtx, connOptions: connOptions.llmConnOptions }).collect()
+    // As the framework does it.
+    const speech = (streams ? tts : new voices.StreamAdapter(tts, new tokenize.basic.SentenceTokenizer())).stream({ connOptions: connOptions.ttsConnOptions })
+    speech.pushText('The first sentence of it is this one. And this is the second one of them.')
+    speech.endInput()
+    while (!(await speech.next()).done);
+
+    assert.equal(spoken, streams ? 0 : 2)
+    const used = { stt_ms: 1000, tts_ms: streams ? 1000 : 2000, input_tokens: model.tokens.input, output_tokens: model.tokens.output, tool_calls: 0 }
+    await until('all of it is measured', () => Object.entries(used).every(([what, amount]) => totals[what as keyof typeof totals] >= amount))
+    assert.deepEqual(totals, used)
+  })
+}

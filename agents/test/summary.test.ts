@@ -23,9 +23,8 @@ function conversation (): llm.ChatContext {
 test('the model is given what was said, and not what it was told to be; what it uses is measured', async (t) => {
   const scripted = await startLanguageModel(weatherScript)
   t.after(() => scripted.stop())
-  const model = createModel(asking(scripted.env.LLM_BASE_URL))
   const measured: metrics.AgentMetrics[] = []
-  model.on('metrics_collected', (one) => measured.push(one))
+  const model = createModel(asking(scripted.env.LLM_BASE_URL), (one) => measured.push(one))
   assert.equal(await summarise(model, conversation(), {} as Logger), 'The user asked for the weather in Paris, which is snowy.')
   assert.deepEqual(scripted.requests[0]!.messages.slice(1), [{ role: 'user', content: 'User: What is the weather in Paris?\nAssistant: It is snowy.' }])
   assert.deepEqual(scripted.requests[0]!.tools, [])

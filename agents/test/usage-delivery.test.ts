@@ -61,14 +61,14 @@ test('nothing used, nothing told', async (t) => {
   assert.equal(bodies.length, 0)
 })
 
-test('each request is added once: speech that is made of requests is not added again as a stream', () => {
+test('what requests took is added up', () => {
   const totals = { ...nothing }
   const speech = { type: 'tts_metrics', label: 'tts', requestId: 'r', timestamp: 0, ttfbMs: 1, durationMs: 1, cancelled: false, charactersCount: 5 } as const
   assert.equal(addTo(totals, { ...speech, audioDurationMs: 700, streamed: false }), true)
-  assert.equal(addTo(totals, { ...speech, audioDurationMs: 700, streamed: true }), false)
+  assert.equal(addTo(totals, { ...speech, audioDurationMs: 300, streamed: true }), true)
   assert.equal(addTo(totals, { type: 'stt_metrics', label: 'stt', requestId: 'r', timestamp: 0, durationMs: 9, audioDurationMs: 1200.4, streamed: false }), true)
   const tokens = { audioTokens: 0, textTokens: 0, imageTokens: 0 }
   addTo(totals, { type: 'llm_metrics', label: 'llm', requestId: 'r', timestamp: 0, durationMs: 1, ttftMs: 1, cancelled: false, completionTokens: 3, promptTokens: 40, promptCachedTokens: 0, totalTokens: 43, tokensPerSecond: 1 })
   addTo(totals, { type: 'realtime_model_metrics', label: 'r', requestId: 'r', timestamp: 0, durationMs: 1, ttftMs: 1, cancelled: false, inputTokens: 10, outputTokens: 20, totalTokens: 30, tokensPerSecond: 1, inputTokenDetails: { ...tokens, cachedTokens: 0 }, outputTokenDetails: tokens })
-  assert.deepEqual(totals, { stt_ms: 1200, tts_ms: 700, input_tokens: 50, output_tokens: 23, tool_calls: 0 })
+  assert.deepEqual(totals, { stt_ms: 1200, tts_ms: 1000, input_tokens: 50, output_tokens: 23, tool_calls: 0 })
 })
