@@ -5,7 +5,7 @@ import { enterRoom, type Call } from './call.ts'
 import { loadConfig, type Config } from './config.ts'
 import { createLogger } from './log.ts'
 import { readMetadata } from './metadata.ts'
-import { readPrompts } from './prompts.ts'
+import { takeOver, type KeptPrompts } from './prompts.ts'
 import { report } from './reports.ts'
 import { createRoomApi, removeAvatar } from './rooms.ts'
 import type { CallTrace } from './tracing.ts'
@@ -16,7 +16,6 @@ async function loadAgent (config: Config): Promise<(call: Call) => Promise<void>
   switch (config.agent) {
     case 'voice': {
       const { runVoice } = await import('./voice.ts')
-      readPrompts(config.PROMPTS_DIR)
       return (call) => runVoice(call, config)
     }
     case 'avatar': {
@@ -43,6 +42,7 @@ export default defineAgent({
     const result = readMetadata(ctx.job.metadata, ctx.job.room?.name ?? '')
     if (!result.ok) throw new Error(`job without metadata of ours: ${result.reason}`)
     const { metadata } = result
+    takeOver((ctx.info as { prompts?: KeptPrompts }).prompts ?? [])
     const trace = tracing?.startTrace(metadata, ctx.job.id)
     const traced: CallTrace['run'] = trace?.run ?? ((work) => work())
     const log = createLogger(config.LOG_LEVEL, {

@@ -22,9 +22,10 @@ const MAX_REPETITIONS = 3
  * The pool never looks again at a process that waits: when one has been killed, the next job is sent to it and is lost, and none takes
  * its place before that. The package does not export the pool, and AgentServer keeps it in a private field: so it is caught as it
  * starts, by the modules that the package's index imports too.
+ * @param beside what each process is given with its call, as a part of its `ctx.info`.
  * @throws when they are not there; `AgentServer.run` does when the pool has changed: rather no worker than one that loses calls.
  */
-export async function holdPool () {
+export async function holdPool (beside: () => object) {
   const { ProcPool, JobProcExecutor } = await modules()
   const { start, launchJob: assign } = ProcPool.prototype
   const { launchJob } = JobProcExecutor.prototype
@@ -48,7 +49,7 @@ export async function holdPool () {
   JobProcExecutor.prototype.launchJob = function (this: Executor, job: RunningJob) {
     given.set(this.proc, job)
     onGiven(job.job.id)
-    return launchJob.call(this, job)
+    return launchJob.call(this, { ...job, ...beside() })
   }
 
   return {

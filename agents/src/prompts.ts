@@ -1,7 +1,7 @@
 // The instructions of the agents: one editable file per agent type, with the greeting in its head.
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
-import type { AgentType } from './metadata.ts'
+import { dirname, join } from 'node:path'
+import { AGENT_TYPES, type AgentType } from './metadata.ts'
 
 /** Beside src/ and dist/, and so found from both. */
 const FOLDER = join(import.meta.dirname, '../prompts')
@@ -122,11 +122,16 @@ function readPrompt (file: string, onBroken: OnBroken): Prompt {
 
 type OnBroken = (error: Error) => void
 
-/** Reads every file, for the calls to come. @returns what is wrong, a line for each broken file */
-export function readPrompts (folder = FOLDER): string[] {
-  const broken: string[] = []
-  for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+/** Reads every file, and what is `needed` beside those that are there. @returns what is wrong, a line for each file */
+export function readPrompts (folder = FOLDER, needed: string[] = []): string[] {
+  const files = new Set<string>()
+  for (const file of [...needed, ...readdirSync(folder, { recursive: true, encoding: 'utf8' })]) {
     if (!file.endsWith('.md')) continue
+    files.add(file)
+    if (file.startsWith('voice')) files.add(join(dirname(file), 'shared.md'))
+  }
+  const broken: string[] = []
+  for (const file of files) {
     try {
       readPrompt(join(folder, file), ({ message }) => broken.push(message))
     } catch (error) {
@@ -134,4 +139,25 @@ export function readPrompts (folder = FOLDER): string[] {
     }
   }
   return broken
+}
+
+/** The files without which not every call of this agent could begin, but for the `shared.md` beside them. */
+export const neededBy = (agent: 'voice' | 'avatar'): string[] =>
+  agent === 'voice' ? AGENT_TYPES.map((type) => join('voice', `${type}.md`)) : [join('avatar', 'default.md')]
+
+export type KeptPrompts = Array<[file: string, prompt: Prompt]>
+
+/** Of the worker's main process: the last of each file that was right, for a process that is given a call, which may never have seen it. */
+export function keptPrompts (folder?: string): KeptPrompts {
+  try {
+    readPrompts(folder)
+  } catch {
+    // No folder any more: what was in it is kept.
+  }
+  return [...lastGood]
+}
+
+/** Of that process: has them from now on. */
+export function takeOver (kept: KeptPrompts): void {
+  for (const [file, prompt] of kept) lastGood.set(file, prompt)
 }

@@ -4,7 +4,7 @@ import { listenForHealth } from './health.ts'
 import { createLogger } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { holdPool } from './pool.ts'
-import { readPrompts } from './prompts.ts'
+import { keptPrompts, neededBy, readPrompts } from './prompts.ts'
 import { createRoomApi, removeGhost } from './rooms.ts'
 import { keepJobsSmall } from './small.ts'
 import { createSupervisor } from './supervisor.ts'
@@ -19,7 +19,7 @@ keepJobsSmall()
 let config: Config
 try {
   config = loadConfig(process.env)
-  const broken = config.agent === 'echo' ? [] : readPrompts(config.PROMPTS_DIR)
+  const broken = config.agent === 'echo' ? [] : readPrompts(config.PROMPTS_DIR, neededBy(config.agent))
   if (broken.length > 0) throw new ConfigError(broken)
 } catch (error) {
   if (!(error instanceof ConfigError)) throw error
@@ -30,7 +30,7 @@ try {
 const log = createLogger(config.LOG_LEVEL, { agent: config.agent })
 const metrics = createMetrics()
 const rooms = createRoomApi(config.serverUrl, config.LIVEKIT_API_KEY, config.LIVEKIT_API_SECRET)
-const pool = await holdPool()
+const pool = await holdPool(() => config.agent === 'echo' ? {} : { prompts: keptPrompts(config.PROMPTS_DIR) })
 const supervisor = createSupervisor({ log, metrics, pool, removeGhost: (room, identity) => removeGhost(rooms, room, identity) })
 const worker = createWorker({ config, log, metrics, pool, supervisor })
 

@@ -1,10 +1,13 @@
 // The worker, with the echo agent for its calls: what it refuses, how it survives crashes, how it ends.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startFaultProxy } from '../../dev/faults/fault-proxy.ts'
+import { AGENT_TYPES } from '../src/metadata.ts'
 import { call } from './support/caller.ts'
 import { processesOf } from './support/job-processes.ts'
 import { startLiveKit, type LiveKit } from './support/livekit.ts'
@@ -270,4 +273,11 @@ test('refuses to start, naming every missing variable', async () => {
   for (const name of ['LIVEKIT_URL', 'LIVEKIT_API_KEY', 'LIVEKIT_API_SECRET', 'STT_BASE_URL', 'LLM_BASE_URL', 'LLM_MODEL', 'TTS_BASE_URL']) {
     assert.ok(own.output().includes(`${name} is missing`), name)
   }
+})
+
+test('refuses to start without the prompts of its calls, naming each', async () => {
+  const url = 'http://127.0.0.1:9/v1'
+  const own = await startWorker(['voice'], { ...livekit.env, STT_BASE_URL: url, LLM_BASE_URL: url, LLM_MODEL: 'm', TTS_BASE_URL: url, PROMPTS_DIR: mkdtempSync(join(tmpdir(), 'prompts-')) }, false)
+  assert.equal(await until('it ends', () => own.child.exitCode), 1)
+  for (const name of [...AGENT_TYPES, 'shared']) assert.match(own.output(), new RegExp(`voice/${name}\\.md: ENOENT`))
 })

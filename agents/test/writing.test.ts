@@ -1,10 +1,14 @@
 // Calls that are not as usual, through the whole service: in writing, with a user who keeps silent, and by telephone.
 import assert from 'node:assert/strict'
+import { cpSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { call, type Caller } from './support/caller.ts'
 import { until } from './support/processes.ts'
-import { agentJoins } from './support/session.ts'
+import { agentJoins, startSession } from './support/session.ts'
 import { startWholeStage, type WholeStage } from './support/stage.ts'
+import { startWorker } from './support/worker.ts'
 
 const KEY = 'yKHwTnuS02UOi0fPEtWaY3TrCNH2kjylsNceb0gpXDs='
 
@@ -88,4 +92,26 @@ test('who comes by telephone is heard, answered, and counted as the user', async
   assert.deepEqual(over.events.filter(({ type }) => type.startsWith('participant.')).map(({ type, data }) => [type, data.identity]),
     [['participant.joined', 'sip_+15550100'], ['participant.left', 'sip_+15550100']])
   await caller.leave()
+})
+
+test('prompts that are broken while calls go on cost a line in the log, also in processes that never saw them whole', async (t) => {
+  const { livekit, env } = stage
+  const folder = mkdtempSync(join(tmpdir(), 'prompts-'))
+  cpSync(join(import.meta.dirname, '../prompts'), folder, { recursive: true })
+  const own = await startWorker(['voice'], { ...env, VOICE_AGENT_NAME: 'broken', LIVEKIT_WORKER_NUM_IDLE: '1', PROMPTS_DIR: folder })
+  t.after(() => own.stop())
+  writeFileSync(join(folder, 'voice/workout.md'), '---\ngreeting: Hey there\n---\nBe quick.')
+  // The third call has a process that begins when the file is broken.
+  for (let i = 0; i < 3; i++) {
+    const session = await startSession(livekit, { text_only: true }, 'broken')
+    const { identity: agent } = await agentJoins(livekit, session.roomName)
+    const caller = await call(livekit, session.roomName, 'user-1', undefined, undefined, false)
+    await until('the greeting', () => said(caller, agent).length === 1)
+    assert.equal(said(caller, agent)[0], 'Hey there')
+    await livekit.rooms.deleteRoom(session.roomName)
+    await caller.leave()
+    writeFileSync(join(folder, 'voice/workout.md'), '')
+  }
+  const broken = own.lines().filter(({ level }) => level === 'error').map(({ msg, error }) => [msg, /voice.*/.exec((error as Error).message)?.[0]])
+  assert.deepEqual(broken, Array(2).fill(['a prompt is broken, the one before is used', 'voice/workout.md: no instructions']))
 })
