@@ -44,6 +44,43 @@ t.test('nobody came within the room\'s time: idle', async (t) => {
   t.same(await states(), [{ state: 'ended', end_reason: 'idle', ended_by: 'service' }])
 })
 
+t.test('a room whose node died is put on a living one, where its time goes on; one that a node holds is left as it is', async (t) => {
+  const { app, clock, states, start } = await setting(t)
+  const room = await start('carla')
+  const standing = async () => (await rooms.listRooms([room])).map(({ sid, emptyTimeout, departureTimeout, metadata }) => ({ sid, emptyTimeout, departureTimeout, metadata }))
+  const [before] = await standing()
+  const put = () => app.logs.filter(({ msg }) => /no node of LiveKit held the room/.test(msg)).length
+
+  clock.advance(290_000)
+  await pass(app)
+  clock.advance(15_000)
+  t.same(await pass(app), { checked: 1, corrected: {}, unanswered: 0 })
+  t.same(await standing(), [before])
+  t.equal(put(), 0)
+
+  // What LiveKit says of a room whose node has died, once that is long enough ago.
+  await proxy.fault({ respond: 'HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\r\n{"code":"unavailable","msg":"no response from servers"}' }, /SendData/)
+  clock.advance(150_000)
+  await pass(app)
+  t.equal(put(), 0, 'not asked at each look')
+  clock.advance(150_000)
+  t.same(await pass(app), { checked: 1, corrected: {}, unanswered: 0 })
+  t.equal(put(), 1)
+  t.same(await standing(), [before], 'a node holds it after all')
+  t.same((await states()), [{ state: 'live', end_reason: null, ended_by: null }])
+  for (let n = 0; n < 11; n++) t.equal((await app.as('dan').active()).statusCode, 200, 'nothing is held back for it')
+
+  // Gone while it was asked about: it is not made again.
+  clock.advance(300_000)
+  const gone = rooms.deleteRoom(room)
+  await gone
+  await pass(app)
+  await proxy.fault()
+  t.equal(put(), 1)
+  t.same(await standing(), [])
+  t.same((await states()).map(({ state }: any) => state), ['ended'])
+})
+
 t.test('LiveKit that cannot be asked changes nothing, for as long as it takes', async (t) => {
   const { app, clock, query, states, start } = await setting(t)
   const room = await start('carl')

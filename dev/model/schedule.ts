@@ -241,7 +241,7 @@ export async function runSchedule (scheduler: Scheduler, scenario: Scenario, mod
       usage,
       history: createHistory({ store, lifecycle, recordings, usage, audit }),
       deliver: () => createOutbox({ store: createMemoryOutbox(sql, toDatabase), sender, clock, log: silent }).deliver(),
-      reconcile: () => createReconciler({ store, livekit, lifecycle, modes, clock, log: silent, limits: { ...LIMITS, endOnAgentFailure: false }, revives: () => false, jobMetadata }).reconcile()
+      reconcile: () => createReconciler({ store, livekit, lifecycle, modes, clock, log: silent, limits: { ...LIMITS, endOnAgentFailure: false, holdEvery: 20_000 }, revives: () => false, jobMetadata }).reconcile()
     }
   }
 

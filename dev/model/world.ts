@@ -135,6 +135,7 @@ export function createWorld ({ clock, travel = async (_what, work) => work(), on
       const room = rooms.get(name)
       if (room) room.dispatches = room.dispatches.filter((job) => job.id !== id)
     }, deadline),
+    isHeld: (name, deadline) => travel('SendData', () => rooms.has(name), deadline),
     removeParticipant: (name, identity, deadline) => travel('RemoveParticipant', () => {
       const room = rooms.get(name)
       const participant = room?.participants.get(identity)

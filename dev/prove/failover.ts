@@ -241,6 +241,21 @@ await prove({
     nothingLeft(result)
     console.table(table)
   }),
+  'the same, with all who were in its calls and all workers; nobody comes back': part(async () => {
+    const { call, edge, nodes, workers, rooms, query } = await stage()
+    const callers = await Promise.all(Array.from({ length: CALLERS }, async (_, n) => {
+      const { body } = await call(`caller${n}`, 'POST', '/voice-sessions/start')
+      return joinRoom({ url: edge.url, token: body.token, killable: true })
+    }))
+    const live = async () => (await query('select 1 from sessions where state <> \'ended\'')).length
+    await sleep(3000)
+    await Promise.all([nodes[0]!.kill(), ...callers.map((caller) => caller.kill()), ...workers.map((worker) => worker.stop())])
+    await sleep(40_000)
+    const held = await live() // LiveKit's other node has closed its own
+    const took = await until(async () => await live() === 0, 420_000) + 40_000
+    const standing = (await rooms[1]!.listRooms()).length
+    claim('what the dead node held is over by itself, and nothing is left', held > 0 && took < Infinity && standing === 0, `${held} of ${CALLERS} sessions, the last after ${seconds(took)}: ${JSON.stringify(await query('select end_reason, count(*)::int from sessions group by 1'))}`)
+  }),
   'Redis is killed, and back after 3 s': part(async () => {
     const result = await during('Redis, for 3 s', async ({ state }) => { state.redis.kill('SIGKILL'); await sleep(3000) }, { restore: async ({ state, redisPort, redisData }) => { state.redis = await startRedis(redisPort, redisData) } })
     claim('calls go on', result.together === CALLERS, `${result.together} of ${CALLERS}`)

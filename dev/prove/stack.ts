@@ -121,14 +121,28 @@ async function outside ({ cli, container, network, token }: Stack, { image, fold
   }
 }
 
-/** A stream to the address and with the key that the service gives: when sound and picture were in the room, and what the session's status says. */
-async function streamIn ({ token }: Stack, kind: 'rtmp' | 'whip') {
-  const authorization = `Bearer ${await token('streamer')}`
-  const ask = async (method: string, path: string, body?: object) => {
+/** Requests of a user about voice sessions, at the port that is published on this machine. @throws what is not answered 200 */
+async function userOf ({ token }: Stack, user: string) {
+  const authorization = `Bearer ${await token(user)}`
+  return async (method: string, path: string, body?: object) => {
     const response = await fetch(`http://127.0.0.1:${servicePort}/api/v1/voice-sessions${path}`, { method, headers: { authorization, ...(body && { 'content-type': 'application/json' }) }, body: body && JSON.stringify(body) })
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
     return await response.json() as Record<string, any>
   }
+}
+
+/** Everything dies at once, in no order, and whoever runs it starts it again: as on a machine that lost its power. @returns how long until all is healthy, ms */
+async function loseAll ({ cli, container, services, healthy }: Stack): Promise<number> {
+  const pids = await Promise.all(services.map(async (service) => Number((await cli('inspect', '--format', '{{.State.Pid}}', await container(service))).trim())))
+  for (const pid of pids) process.kill(pid, 'SIGKILL')
+  const killed = performance.now()
+  await healthy(HEALTHY_WITHIN)
+  return performance.now() - killed
+}
+
+/** A stream to the address and with the key that the service gives: when sound and picture were in the room, and what the session's status says. */
+async function streamIn (stack: Stack, kind: 'rtmp' | 'whip') {
+  const ask = await userOf(stack, 'streamer')
   const rooms = new RoomServiceClient('http://127.0.0.1:7880', env.LIVEKIT_API_KEY, env.LIVEKIT_API_SECRET)
   const { room_name: room } = await ask('POST', '/start', {})
   const { url, stream_key: key } = await ask('POST', `/${room}/ingress`, { kind })
@@ -212,6 +226,18 @@ await prove({
       const stats = (await cli('stats', '--no-stream', '--format', '{{.Name}} {{.MemUsage}}', ...await Promise.all(services.map(container)))).trim()
       console.log(`memory:\n${stats.replace(/^/gm, '  ')}`)
       for (const [image] of Object.entries(built)) console.log(`size of ${image}: ${(Number((await cli('image', 'inspect', '--format', '{{.Size}}', image)).trim()) / 1e6).toFixed(0)} MB`)
+
+      for (const round of ['first', 'second'] as const) {
+        const ask = await userOf(stack, round)
+        const { room_name: before } = await ask('POST', '/start', {})
+        const took = await loseAll(stack)
+        const { room_name: room } = await ask('POST', '/start', {})
+        const agent = services.includes('voice') ? await until(async () => (await ask('GET', `/${room}/status`)).agent_connected, HEALTHY_WITHIN) : 0
+        await ask('DELETE', `/${room}`)
+        await ask('DELETE', `/${before}`)
+        const { sessions } = await ask('GET', '/active')
+        claim(`all killed at once, the ${round} time: each starts again by itself, a session ${agent === 0 ? '' : 'with its agent '}is started, and the one of before can be ended`, agent < Infinity && sessions.length === 0, `healthy after ${seconds(took)}${agent === 0 ? '' : `, the agent ${seconds(agent)} after the start`}`)
+      }
 
       await stack.stop()
       const codes = await Promise.all(services.map(async (service) => ({ service, code: Number(await cli('inspect', '--format', '{{.State.ExitCode}}', await container(service))) })))

@@ -1,7 +1,7 @@
 // LiveKit as the service uses it: rooms, participants, dispatches, join tokens. Bounded, repeated once where that is safe, counted.
 import { randomUUID } from 'node:crypto'
 import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from 'cockatiel'
-import { ParticipantInfo_Kind as Kind } from '@livekit/protocol'
+import { DataPacket_Kind, ParticipantInfo_Kind as Kind } from '@livekit/protocol'
 import { AgentDispatchClient, RoomServiceClient, ServerError } from 'livekit-server-sdk'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Rooms } from '../../src/sessions/rooms.ts'
@@ -16,6 +16,8 @@ const CALL_LIMIT = 3000
 const NODE_LIMIT = 1500
 /** The same for DeleteRoom: only after 3 s LiveKit says that the node of a room does not answer. */
 const DELETE_LIMIT = 3200
+/** The same for the question whether a room has a node. */
+const HOLD_LIMIT = 4000
 /** A call with less than this left is not begun, ms. */
 const LEAST_TIME = 20
 
@@ -198,6 +200,20 @@ export function createLiveKit ({ urls, apiKey, apiSecret, metrics, onRepeat }: L
       const found = await rpc('ListRooms', rooms, deadline, true, (client) => client.listRooms(wanted.map(({ name }) => name)))
       const sids = new Map(found.map((room) => [room.name, room.sid]))
       return new Set(wanted.filter(({ name, sid }) => sids.has(name) && (sid === null || sids.get(name) === sid)).map(({ name }) => name))
+    },
+
+    /** Asked with data for nobody. Past the breaker: what a dead node leaves is no word about the living ones. Cloud sees to its nodes itself. */
+    async isHeld (name, deadline = anytime()) {
+      if (!transport) return true
+      const limit = Math.min(HOLD_LIMIT, deadline - performance.now())
+      try {
+        await through(rooms, transport.within(limit)).sendData(name, new Uint8Array(), DataPacket_Kind.RELIABLE, { destinationIdentities: ['livekit-sessions'] })
+      } catch (error) {
+        const failure = toLiveKitError(error, 'SendData')
+        if (failure.liveKitStatus !== 503) throw failure
+        return false
+      }
+      return true
     },
 
     /** Sends a participant away; one that is not there is gone. */

@@ -21,17 +21,20 @@ const NAMES = 100
 const LOOK_LEASE = 30_000
 /** When to look again at what could not be asked or finished, ms; twice as long each time, up to the usual interval. */
 const SOON = 1000
+/** How often it is asked whether a node holds the room, ms, and how long whoever was in one whose node died has to come back, s. */
+const HOLD_EVERY = 300_000
+const COME_BACK = 60
 /** How often an ended room is looked at while its tokens may live, ms (D1). */
 const WATCH_INTERVAL = 60_000
 
 export interface ReconcilerDependencies {
   store: SessionStore
-  livekit: Omit<Rooms, 'createRoom' | 'joinToken' | 'autoCreates'>
+  livekit: Omit<Rooms, 'joinToken' | 'autoCreates'>
   lifecycle: Lifecycle
   modes: Record<ModeName, Mode>
   clock: Clock
   log: Log
-  limits: WatchdogLimits & { interval: number, endOnAgentFailure: boolean, /** Seconds a session waits for a user who left. */ departureTimeout: number }
+  limits: WatchdogLimits & { interval: number, endOnAgentFailure: boolean, /** Seconds a session waits for a user who left. */ departureTimeout: number, /** How often it is asked whether a node holds the room, ms; 5 minutes when not given. */ holdEvery?: number }
   /** Whether the server lets tokens of deleted rooms in: then ended rooms are watched until their tokens are dead. */
   revives: () => boolean
   /** What the agent is told; the same as at the start but for the number of the dispatch. */
@@ -176,6 +179,7 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
     }
     const emptyAt = since === undefined ? undefined : emptyFrom(current, since)
     if (emptyAt && emptyAt.getTime() <= clock.now()) return end(current, 'idle', correct)
+    if (isToBeHeld(current)) await hold(current)
     await cutOff(current, participants.filter(isStream))
     const usualLook = later(limits.interval * 1000)
     const nextLook = emptyAt && emptyAt < usualLook ? emptyAt : usualLook
@@ -209,6 +213,27 @@ export function createReconciler ({ store, livekit, lifecycle, modes, clock, log
    */
   function emptyFrom (session: Session, since: Date | null): Date {
     return since ? new Date(since.getTime() + limits.departureTimeout * 1000) : new Date(session.created_at.getTime() + roomLimits.emptyTimeout * 1000)
+  }
+
+  /** Once in `holdEvery`, or twice: the looks do not come by the second. */
+  function isToBeHeld ({ created_at: at }: Session): boolean {
+    const times = (age: number) => Math.floor(Math.max(0, age) / (limits.holdEvery ?? HOLD_EVERY))
+    const age = clock.now() - at.getTime()
+    return times(age) > times(age - 2000 * limits.interval)
+  }
+
+  /**
+   * A LiveKit that keeps its rooms in Redis lists those of a node that died, and who was in them, for ever. CreateRoom leaves a room that a node
+   * holds as it is, and puts any other on a living node: there its timeouts go on, and end it unless somebody comes back (tried on 1.13.5).
+   */
+  async function hold (session: Session): Promise<void> {
+    const room = { name: session.room_name, sid: session.room_sid }
+    if (await livekit.isHeld(room.name) || !(await livekit.standing([room])).has(room.name)) return
+    const mode = modes[session.mode]
+    const emptyTimeout = Math.ceil((clock.now() - session.created_at.getTime()) / 1000) + COME_BACK // LiveKit counts from when it was made
+    const { sid } = await livekit.createRoom({ name: room.name, metadata: JSON.stringify(mode.roomMetadata(session)), ...roomLimits, emptyTimeout, departureTimeout: limits.departureTimeout, agentName: '', agentMetadata: '' })
+    log.warn({ roomName: room.name, sessionId: session.id }, 'no node of LiveKit held the room: put on a living one')
+    if (sid !== room.sid) await livekit.deleteRoom(room.name) // it had gone, and this made another
   }
 
   /** A stream that was on its way in when its ingress was removed. Whoever makes the next ingress meanwhile is not cut off: it is looked up again first. */

@@ -85,6 +85,8 @@ export interface Rooms {
   listParticipants: (name: string, deadline?: number) => Promise<Participant[]>
   /** Which of these rooms exist, by name: with a sid as that very room, without as any of that name. */
   standing: (rooms: Array<{ name: string, sid: string | null }>, deadline?: number) => Promise<Set<string>>
+  /** Whether a node of LiveKit answers for the room. Of one whose node has died, or that is not there, none does, which takes 3 s to say. */
+  isHeld: (name: string, deadline?: number) => Promise<boolean>
   /** Sends a participant away; one that is not there is gone. */
   removeParticipant: (roomName: string, identity: string, deadline?: number) => Promise<void>
   /** Sends for an agent. Never repeated by itself: each call that LiveKit got brings one more. */

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import {
   CreateAgentDispatchRequest, CreateRoomRequest, DeleteAgentDispatchRequest, DeleteRoomRequest, DeleteRoomResponse, DisconnectReason,
   ListAgentDispatchRequest, ListAgentDispatchResponse, ListParticipantsRequest, ListParticipantsResponse, ListRoomsRequest, ListRoomsResponse,
-  ParticipantInfo_Kind as Kind, ParticipantInfo_State as State, RemoveParticipantResponse, RoomParticipantIdentity, WebhookEvent
+  ParticipantInfo_Kind as Kind, ParticipantInfo_State as State, RemoveParticipantResponse, RoomParticipantIdentity, SendDataRequest, SendDataResponse, WebhookEvent
 } from '@livekit/protocol'
 import { type VideoGrant } from 'livekit-server-sdk'
 import { createVerifier, TextError, TwirpError } from './auth.ts'
@@ -60,6 +60,11 @@ export async function startEmulator (options: EmulatorOptions = {}) {
       ({ room }) => { rooms.remove(room); return new DeleteRoomResponse() }),
     'RoomService/ListParticipants': rpc(ListParticipantsRequest, ({ room }) => room, admin,
       ({ room }) => new ListParticipantsResponse({ participants: rooms.participants(room) })),
+    'RoomService/SendData': rpc(SendDataRequest, ({ room }) => room, admin,
+      ({ room }) => {
+        if (!rooms.has(room)) throw new TwirpError(503, 'unavailable', 'no response from servers')
+        return new SendDataResponse()
+      }),
     'RoomService/RemoveParticipant': rpc(RoomParticipantIdentity, ({ room }) => room, admin,
       ({ room, identity }) => { rooms.leave(room, identity, DisconnectReason.PARTICIPANT_REMOVED); return new RemoveParticipantResponse() }),
     'AgentDispatchService/CreateDispatch': rpc(CreateAgentDispatchRequest, ({ room }) => room, admin,
