@@ -35,7 +35,7 @@ class Avatar extends bey.AvatarSession {
 /** Serves one call until its room closes or its user stays away. */
 export async function runAvatar (call: Call, config: AvatarConfig): Promise<void> {
   const { ctx, log, metadata } = call
-  const fallback = avatarPrompt(config.PROMPTS_DIR)
+  const fallback = avatarPrompt(config.PROMPTS_DIR, (error) => log.error({ error }, 'a prompt is broken, the one before is used'))
   const instructions = (metadata.mode === 'video' && metadata.system_prompt) || fallback.instructions
   const setState = async (avatar: AvatarState) => {
     report({ type: 'avatar', state: avatar })
@@ -77,7 +77,7 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
   } catch (error) {
     log.error({ reason: (error as Error).message }, 'the avatar service did not start an avatar')
     session.output.audio = null
-    await setState('failed')
+    await sendAway()
   }
 
   const agent = new voice.Agent({ instructions, tools: mcpToolsets(config.mcpServers, 'avatar', log, { maxCalls: config.MAX_TOOL_CALLS, userTokens: userTokensOf(metadata) }) })
@@ -102,12 +102,19 @@ export async function runAvatar (call: Call, config: AvatarConfig): Promise<void
   }
   if (fallback.greeting) whenUserJoins(call, () => ifConversing(() => session.generateReply({ instructions: fallback.greeting })))
 
+  /** The avatar has failed: it is out of the room, also one that comes after its time. It would speak for nobody, and be paid for. */
+  async function sendAway (): Promise<void> {
+    const remove = () => call.rooms.remove(metadata.room_name, AVATAR).catch((error: unknown) => log.warn({ error }, 'could not send the avatar away'))
+    ctx.room.on(RoomEvent.ParticipantConnected, ({ identity }) => { if (identity === AVATAR) remove() })
+    remove()
+    await setState('failed')
+  }
+
   /** Once: the avatar is out of the room and the agent speaks itself. */
   function goOnByVoice (): Promise<void> {
     byVoice ??= (async () => {
       // Neither is waited for: LiveKit may be slow, and the user hears nothing until the voice is there.
-      setState('failed')
-      call.rooms.remove(metadata.room_name, AVATAR).catch(() => {})
+      sendAway()
       const own = new voice.ParticipantAudioOutput(ctx.room, {
         sampleRate: SAMPLE_RATE,
         numChannels: 1,

@@ -217,14 +217,17 @@ test('an avatar whose user does not come goes with its agent, long before the ro
   await livekit.rooms.deleteRoom(session.roomName)
 })
 
-for (const [name, behaviour, limit] of [
-  ['refuses the key', { status: 401 }, 5000],
-  ['answers 500', { status: 500 }, 5000],
-  ['does not answer', { delay: 20_000 }, 8000],
-  ['says yes, but no avatar comes', { absent: true }, 9000]
+for (const [name, behaviour, limit, late] of [
+  ['refuses the key', { status: 401 }, 5000, false],
+  ['answers 500', { status: 500 }, 5000, false],
+  ['does not answer', { delay: 20_000 }, 8000, false],
+  ['says yes, but no avatar comes', { absent: true }, 9000, false],
+  ['says yes, and the avatar comes after its time', { late: 8000 }, 9000, true],
+  ['does not answer, and the avatar comes all the same', { delay: 4000 }, 8000, true]
 ] as const) {
   test(`the avatar service ${name}: the state is failed, the voice is there and answers`, async () => {
     bey.behave(behaviour)
+    const before = bey.avatars.length
     const session = await begin()
     const agent = await agentJoins(livekit, session.roomName)
     const joined = performance.now()
@@ -233,7 +236,12 @@ for (const [name, behaviour, limit] of [
     console.log(`${name}: failed ${Math.round(performance.now() - session.startedAt)} ms after the start`)
     const greeting = await until('the agent itself speaks', () => heardFrom(caller, agent.identity, joined)[0], 8000)
     await caller.hearsSilence(greeting.at)
+    if (late) {
+      await until('the avatar comes', () => bey.avatars.length > before)
+      for (const avatar of bey.avatars.slice(before)) await until('it is sent away', () => avatar.output().includes('session ended'))
+    }
     await answersByVoice(caller, agent.identity)
+    assert.ok(!caller.others().some(({ identity }) => identity === 'bey-avatar-agent'))
     await livekit.rooms.deleteRoom(session.roomName)
     await caller.leave()
     bey.behave({})

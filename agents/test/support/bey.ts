@@ -11,6 +11,8 @@ export interface BeyBehaviour {
   status?: number
   /** Milliseconds until it answers. */
   delay?: number
+  /** Milliseconds from its answer until the avatar is started. */
+  late?: number
   /** Says 201, but no avatar comes. */
   absent?: boolean
 }
@@ -28,7 +30,9 @@ export async function startBey (apiKey: string) {
     requests.push({ avatar_id: body.avatar_id, livekit_url: body.livekit_url })
     await sleep(state.delay ?? 0)
     if (state.status) return response.writeHead(state.status).end('{"detail":"no"}')
-    if (!state.absent) avatars.push(start(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'bey-avatar.ts'), body.livekit_url, body.livekit_token]))
+    const come = () => avatars.push(start(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'bey-avatar.ts'), body.livekit_url, body.livekit_token]))
+    if (state.late) setTimeout(come, state.late)
+    else if (!state.absent) come()
     response.writeHead(201, { 'content-type': 'application/json' }).end(JSON.stringify({ id: 'session', ...body }))
   })
   server.listen(0, '127.0.0.1')
