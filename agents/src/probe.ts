@@ -49,18 +49,28 @@ async function watch (interval: number): Promise<void> {
   }
 }
 
-/** One call and its line of JSON. In a process of its own: what the media engine prints or breaks is no harm. */
+/** One call and its line of JSON. */
 async function call (): Promise<Outcome> {
-  const child = fork(fileURLToPath(new URL(`./probe/process.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url)), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
-  const limit = setTimeout(() => child.kill('SIGKILL'), 10 * patience)
-  const outcome = await new Promise<Outcome>((resolve) => {
-    child.once('message', (message) => resolve(message as Outcome))
-    child.once('close', () => resolve({ ok: false, step: 'start', reason: 'the call broke off', times: {}, total: 0 }))
-    child.send({ url, token: tokenNow(), patience })
-  })
-  clearTimeout(limit)
+  const outcome = await attempt().catch(({ message }: Error): Outcome => ({ ok: false, step: 'start', reason: message, times: {}, total: 0 }))
   console.log(JSON.stringify({ at: new Date().toISOString(), url, ...outcome }))
   return outcome
+}
+
+/** In a process of its own: what the media engine prints or breaks is no harm. @throws when it did not come to its first step */
+async function attempt (): Promise<Outcome> {
+  const order = { url, token: tokenNow(), patience }
+  const child = fork(fileURLToPath(new URL(`./probe/process.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url)), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const limit = setTimeout(() => child.kill('SIGKILL'), 10 * patience)
+  try {
+    return await new Promise<Outcome>((resolve, reject) => {
+      child.once('message', (message) => resolve(message as Outcome))
+      child.once('close', () => reject(new Error('the call broke off')))
+      child.on('error', reject)
+      child.send(order)
+    })
+  } finally {
+    clearTimeout(limit)
+  }
 }
 
 function tokenNow (): string {

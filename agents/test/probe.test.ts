@@ -1,7 +1,9 @@
 // The probe, as operators run it: against a deployment that works, one without its agent, one that does not know the token.
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { after, before, test } from 'node:test'
 import { startLiveKit, type LiveKit } from './support/livekit.ts'
 import { freePort, start, until } from './support/processes.ts'
 import { startService, webhookUrl, type Service } from './support/service.ts'
@@ -58,6 +60,20 @@ test('again and again, with metrics of its own', async () => {
   } finally {
     await probe.stop(1000)
   }
+})
+
+test('a token file that is missing for a moment costs the calls of that moment', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'probe-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const [file, port] = [join(folder, 'token'), await freePort()]
+  const probe = run(['--url', service.url, '--token-file', file, '--every', '1s', '--port', String(port)], '')
+  t.after(() => probe.stop(1000))
+  const says = (line: RegExp) => until(() => `${line}:\n${probe.output()}`, async () => line.test(await fetch(`http://127.0.0.1:${port}/metrics`).then((response) => response.text(), () => '')), 30_000)
+  await says(/^session_probe_failures_total\{step="start"\} [1-9]/m)
+  await says(/^session_probe_success 0$/m)
+  await writeFile(file, service.token('probe'))
+  await says(/^session_probe_success 1$/m)
+  assert.match(probe.output(), /"ok":false,"step":"start","reason":"ENOENT/)
 })
 
 test('without its agent: exit 1, the step and the reason, and no session is left behind', async () => {
