@@ -308,7 +308,7 @@ t.test('taken away and erased with all else of a user, and kept no longer than i
   const old = await conversation('nora')
   for (let n = 0; n < 3; n++) await write(old.token, Array.from({ length: 8 }, (_, seq) => line(n * 8 + seq, secret)))
   await old.end()
-  await query('update sessions set ended_at = $2 where id = $1', [old.id, new Date(clock.now() - 31 * 86_400_000)])
+  await query('update sessions set ended_at = $2, next_check_at = null where id = $1', [old.id, new Date(clock.now() - 31 * 86_400_000)])
   await app.retention.prune()
   t.same(await query('select 1 from transcript_lines where session_id = $1', [old.id]), [])
   t.same(await query('select 1 from transcript_writers where session_id = $1', [old.id]), [])
