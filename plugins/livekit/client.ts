@@ -1,7 +1,7 @@
 // LiveKit as the service uses it: rooms, participants, dispatches, join tokens. Bounded, repeated once where that is safe, counted.
 import { randomUUID } from 'node:crypto'
 import { circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from 'cockatiel'
-import { DataPacket_Kind, ParticipantInfo_Kind as Kind } from '@livekit/protocol'
+import { DataPacket_Kind as PacketKind, ParticipantInfo_Kind as Kind } from '@livekit/protocol'
 import { AgentDispatchClient, RoomServiceClient, ServerError } from 'livekit-server-sdk'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Rooms } from '../../src/sessions/rooms.ts'
@@ -207,7 +207,7 @@ export function createLiveKit ({ urls, apiKey, apiSecret, metrics, onRepeat }: L
       if (!transport) return true
       const limit = Math.min(HOLD_LIMIT, deadline - performance.now())
       try {
-        await through(rooms, transport.within(limit)).sendData(name, new Uint8Array(), DataPacket_Kind.RELIABLE, { destinationIdentities: ['livekit-sessions'] })
+        await through(rooms, transport.within(limit)).sendData(name, new Uint8Array(), PacketKind.RELIABLE, { destinationIdentities: ['livekit-sessions'] })
       } catch (error) {
         const failure = toLiveKitError(error, 'SendData')
         if (failure.liveKitStatus !== 503) throw failure
