@@ -1,7 +1,7 @@
 // What a conversation is made of: recognition, language model, voice, each by one server or by several in order. Each is asked with a limit, and once more when that may help; then the failure is told.
 import { inference, llm, stt, tts, type metrics } from '@livekit/agents'
 import * as openai from '@livekit/agents-plugin-openai'
-import OpenAI from 'openai'
+import OpenAI, { type ClientOptions } from 'openai'
 import type { VoiceConfig } from './config.ts'
 import type { Provider } from './providers.ts'
 import { EagerRecognition, type EagerOptions } from './recognition.ts'
@@ -21,13 +21,15 @@ const LIMIT = 60_000
 /** Milliseconds before a voice that failed is tried again, by a sentence that nobody hears. */
 const RECOVERY = 10_000
 export const ONCE = { maxRetry: 0, retryIntervalMs: 0, timeoutMs: LIMIT }
+/** What the plugins themselves look at, where they have a limit of their own: LiveKit's inference, until recognition is connected and while a voice says nothing, which waits for the model too. */
+const connOptions = { sttConnOptions: { ...ONCE, timeoutMs: PATIENCE.stt }, llmConnOptions: ONCE, ttsConnOptions: { ...ONCE, timeoutMs: PATIENCE.llm } }
 
 /** Told what each request to each server took. */
 export type OnMeasured = (measured: metrics.AgentMetrics) => void
 
 /** What a conversation in writing is made of: nobody hears and nobody speaks, so no voice detection, recogniser or voice is made, and no plugin of theirs loaded. */
 export function createWrittenParts (config: VoiceConfig, onMeasured?: OnMeasured) {
-  return { llm: createModel(config, onMeasured), connOptions: { sttConnOptions: ONCE, llmConnOptions: ONCE, ttsConnOptions: ONCE } }
+  return { llm: createModel(config, onMeasured), connOptions }
 }
 
 /**
@@ -85,9 +87,12 @@ async function recogniser ({ provider, base_url: baseURL = '', api_key: apiKey, 
 }
 
 function model ({ provider, base_url: baseURL = '', api_key: apiKey, model }: Provider, patience: Patience): llm.LLM {
-  return provider === 'livekit'
-    ? new inference.LLM({ model, ...(baseURL && { baseURL }) })
-    : new openai.LLM({ client: client(baseURL, apiKey, patience), model })
+  if (provider !== 'livekit') return new openai.LLM({ client: client(baseURL, apiKey, patience), model })
+  const cloud = new inference.LLM({ model, ...(baseURL && { baseURL }) })
+  // Its own client has no limit within an answer, and takes no other.
+  const inside = cloud as unknown as { client: OpenAI }
+  inside.client = inside.client.withOptions(within(patience))
+  return cloud
 }
 
 async function speaker ({ provider, base_url: baseURL = '', api_key: apiKey, model, voice: own }: Provider, wished: string | undefined, language: string, patience: Patience): Promise<tts.TTS> {
@@ -103,7 +108,7 @@ async function speaker ({ provider, base_url: baseURL = '', api_key: apiKey, mod
 }
 
 function recognisersInTurn (recognisers: stt.STT[]): stt.FallbackAdapter {
-  const options = { sttInstances: recognisers, vad: new inference.VAD(), attemptTimeoutMs: LIMIT, maxRetryPerSTT: 0 }
+  const options = { sttInstances: recognisers, vad: new inference.VAD(), attemptTimeoutMs: PATIENCE.stt / 2, maxRetryPerSTT: 0 }
   return recognisers.some((one) => one.capabilities.streaming) ? new stt.FallbackAdapter(options) : new WholeUtterances(options)
 }
 
@@ -133,16 +138,19 @@ class WholeUtterances extends stt.FallbackAdapter {
   override get capabilities () { return { ...super.capabilities, streaming: false } }
 }
 
-function client (baseURL: string, apiKey: string, { patience, repetitions }: Patience): OpenAI {
-  const client = new OpenAI({
-    baseURL,
-    apiKey,
+/** What holds a client to the limits. */
+function within ({ patience, repetitions }: Patience): ClientOptions {
+  return {
     timeout: LIMIT,
     maxRetries: repetitions,
     // It would print pieces of answers that it cannot read.
     logLevel: 'off',
     fetch: (url, init) => impatient(url, init, patience)
-  })
+  }
+}
+
+function client (baseURL: string, apiKey: string, patience: Patience): OpenAI {
+  const client = new OpenAI({ baseURL, apiKey, ...within(patience) })
   // The plugin takes only an AbortError for an interruption, the client throws another: every interruption would count as a failure.
   const create = client.audio.speech.create.bind(client.audio.speech)
   client.audio.speech.create = ((...request: Parameters<typeof create>) => create(...request).catch((error: unknown) => {
