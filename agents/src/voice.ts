@@ -112,16 +112,22 @@ export async function runVoice (call: Call, config: VoiceConfig): Promise<void> 
   })
 
   let modelCalls = 0
+  let hangingUp: Promise<void> | undefined
 
   class Assistant extends voice.Agent {
     override async llmNode (...[conversation, tools, settings]: Parameters<voice.Agent['llmNode']>): ReturnType<voice.Agent['llmNode']> {
       if (modelCalls++ >= config.MAX_MODEL_CALLS) {
-        if (modelCalls - 1 === config.MAX_MODEL_CALLS) log.warn({ limit: config.MAX_MODEL_CALLS }, 'no more model calls in this session, hanging up')
-        if (modelCalls - 1 === config.MAX_MODEL_CALLS) endForGood(farewell).catch((error: unknown) => log.error({ error }, 'the agent could not hang up'))
+        // With each turn anew, until it has: the user would talk to nobody.
+        hangingUp ??= hangUpAtLimit().finally(() => { hangingUp = undefined })
         return null
       }
       return super.llmNode(newestOf(conversation, historyLimits), tools, settings)
     }
+  }
+
+  async function hangUpAtLimit (): Promise<void> {
+    log.warn({ limit: config.MAX_MODEL_CALLS }, 'no more model calls in this session, hanging up')
+    await endForGood(farewell).catch((error: unknown) => log.error({ error }, 'the agent could not hang up'))
   }
 
   /** Says a last word and hangs up. Leaving alone would bring the next agent. */

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { startFaultProxy } from '../../dev/faults/fault-proxy.ts'
 import { call, type Caller } from './support/caller.ts'
 import { weatherScript } from './support/language-model.ts'
 import { until } from './support/processes.ts'
@@ -85,10 +86,15 @@ test('a text of any length is cut before it is held', async () => {
   await caller.leave()
 })
 
-test('a session has a budget: tools first refuse, then the agent says that it is over and hangs up', async (t) => {
+test('a session has a budget: tools first refuse, then the agent says that it is over and hangs up, or tries to with each turn until it has', async (t) => {
   const { livekit, mcp, model } = stage
-  const worker = await startWorker(['voice'], { ...stage.env, VOICE_AGENT_NAME: 'thrifty', LIVEKIT_WORKER_NUM_IDLE: '1', MAX_TOOL_CALLS: '1', MAX_MODEL_CALLS: '5' })
-  t.after(() => worker.stop())
+  const { hostname, port } = new URL(livekit.url)
+  const line = await startFaultProxy({ target: { host: hostname, port: Number(port) } })
+  const worker = await startWorker(['voice'], { ...stage.env, LIVEKIT_API_URL: `ws://127.0.0.1:${line.port}`, VOICE_AGENT_NAME: 'thrifty', LIVEKIT_WORKER_NUM_IDLE: '1', MAX_TOOL_CALLS: '1', MAX_MODEL_CALLS: '5' })
+  t.after(async () => {
+    await worker.stop()
+    await line.stop()
+  })
   const { caller, session, agent } = await join(worker, 'thrifty')
   model.say((request, last) => last.role === 'tool' && /no more tool calls/.test(last.text) ? { text: 'I cannot look that up any more.' } : weatherScript(request, last))
   const [calls, requests] = [mcp.calls.length, model.requests.length]
@@ -100,10 +106,15 @@ test('a session has a budget: tools first refuse, then the agent says that it is
 
   const ended: string[] = []
   caller.room.on('participantAttributesChanged' as never, ((changed: Record<string, string>) => { if (changed['session.end']) ended.push(changed['session.end']) }) as never)
+  // LiveKit cannot end it at first: with the next turn it is tried again.
+  await line.fault({ respond: 'HTTP/1.1 503 Service Unavailable\ncontent-type: application/json\n\n{"code":"unavailable","msg":"no"}' }, /DeleteRoom/)
+  assert.match(await ask(caller, agent, 'Hello?'), /as long as a session can be/)
+  await until('it could not', () => worker.lines().some(({ msg }) => msg === 'the agent could not hang up'))
+  await line.fault()
   assert.match(await ask(caller, agent, 'Hello?'), /as long as a session can be/)
   await until('the room is gone', async () => (await livekit.rooms.listRooms([session.roomName])).length === 0)
   assert.deepEqual(ended, ['agent'])
   assert.equal(model.requests.length - requests, 5)
-  assert.deepEqual(worker.lines().filter(({ level, component }) => level === 'warn' && component === undefined).map(({ msg }) => msg), ['no more tool calls in this session', 'no more model calls in this session, hanging up'])
+  assert.deepEqual(worker.lines().filter(({ level, component }) => level === 'warn' && component === undefined).map(({ msg }) => msg), ['no more tool calls in this session', ...Array(2).fill('no more model calls in this session, hanging up')])
   await caller.leave()
 })
