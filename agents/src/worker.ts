@@ -21,8 +21,8 @@ const LAUNCH_LIMIT = 10_000
 /** Milliseconds the framework has for asking its idle processes to stop before they are ended. */
 const IDLE_GRACE = 2000
 
-/** Milliseconds for the jobs to leave their rooms, and for removing those that did not. */
-const LEAVING = 10_000
+/** Milliseconds for the jobs to leave their rooms (a summary takes 8 s at most, the last lines and the last report 5 s each), and for removing those that did not. */
+const LEAVING = 20_000
 const CLEANING = 3000
 
 export interface WorkerOptions { config: Config, log: Logger, metrics: Metrics, pool: Pool, supervisor: Supervisor }
@@ -79,7 +79,7 @@ export function createWorker ({ config, log, metrics, pool, supervisor }: Worker
     loadThreshold: 0.99,
     // An outage of LiveKit may last: /readyz says so meanwhile, and giving up would help nobody.
     maxRetry: Number.MAX_SAFE_INTEGER,
-    shutdownProcessTimeout: 20_000, // a summary takes 8 s at most, the last lines and the last report 5 s each
+    shutdownProcessTimeout: LEAVING,
     logLevel: config.LOG_LEVEL
   })
   // Turns off the framework's own HTTP endpoint, which cannot be extended; read by the constructor below and nowhere else.
@@ -114,7 +114,7 @@ export function createWorker ({ config, log, metrics, pool, supervisor }: Worker
       while (running() > 0 && performance.now() < until) await sleep(200)
       return running() === 0
     },
-    /** Ends the running jobs and disconnects. They have 10 s to leave their rooms in order, then they are made to. */
+    /** Ends the running jobs and disconnects. They have 20 s to leave their rooms in order, then they are made to. */
     async close (): Promise<void> {
       pool.close()
       supervisor.killIdle()

@@ -1,9 +1,13 @@
 // Calls that are not as usual, through the whole service: in writing, with a user who keeps silent, and by telephone.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { cpSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { call, type Caller } from './support/caller.ts'
 import { until } from './support/processes.ts'
 import { agentJoins, startSession } from './support/session.ts'
@@ -114,4 +118,40 @@ test('prompts that are broken while calls go on cost a line in the log, also in 
   }
   const broken = own.lines().filter(({ level }) => level === 'error').map(({ msg, error }) => [msg, /voice.*/.exec((error as Error).message)?.[0]])
   assert.deepEqual(broken, Array(2).fill(['a prompt is broken, the one before is used', 'voice/workout.md: no instructions']))
+})
+
+test('a worker that is told to end its calls waits for their summaries and last lines, however slowly they come', async (t) => {
+  const { livekit, env } = stage
+  const bodies: string[] = []
+  // The model and the service: the summary takes 6.5 s, to hand it over 4 s.
+  const slow = createServer(async (request, response) => {
+    const body = (await request.toArray()).join('')
+    if (request.url === '/v1/chat/completions') {
+      await sleep(6500)
+      const chunk = { id: 'c', object: 'chat.completion.chunk', created: 0, model: 'm', choices: [{ index: 0, delta: { role: 'assistant', content: 'It was short.' }, finish_reason: 'stop' }] }
+      return response.writeHead(200, { 'content-type': 'text/event-stream' }).end(`data: ${JSON.stringify(chunk)}\n\ndata: [DONE]\n\n`)
+    }
+    if (body.includes('It was short.')) await sleep(4000)
+    if (!response.destroyed) bodies.push(body)
+    response.end('{}')
+  }).listen(0, '127.0.0.1')
+  await once(slow, 'listening')
+  const url = `http://127.0.0.1:${(slow.address() as AddressInfo).port}`
+  const own = await startWorker(['voice'], { ...env, LLM_BASE_URL: `${url}/v1`, VOICE_AGENT_NAME: 'ending', LIVEKIT_WORKER_NUM_IDLE: '1' })
+  t.after(async () => {
+    await own.stop()
+    slow.close()
+    slow.closeAllConnections()
+  })
+  const service = { url, token: 'token' }
+  const session = await startSession(livekit, { text_only: true, transcript: true, summary: true, service }, 'ending')
+  await agentJoins(livekit, session.roomName)
+  const caller = await call(livekit, session.roomName, 'user-1', undefined, undefined, false)
+  await until('the greeting is on record', () => bodies.some((body) => body.includes('workout coach')))
+  own.child.kill('SIGTERM')
+  await until('draining', () => own.lines().some(({ msg }) => msg === 'draining'))
+  own.child.kill('SIGTERM')
+  assert.equal(await until('it ends', () => own.child.exitCode, 30_000), 1)
+  assert.ok(bodies.some((body) => body.includes('It was short.')), 'the summary has been handed over')
+  await caller.leave()
 })
