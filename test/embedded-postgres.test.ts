@@ -65,7 +65,7 @@ t.test('two services at once on a fresh DATA_DIR: one has it, the other one is r
 })
 
 t.test('a service whose port is taken takes its database down with it', async (t) => {
-  const taken = createServer().listen(0, '127.0.0.1')
+  const taken = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1')
   t.teardown(() => taken.close())
   await once(taken, 'listening')
   const dataDir = await folderFor(t)

@@ -2,12 +2,13 @@
 import { createHmac, randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { AgentDispatchClient, RoomServiceClient } from 'livekit-server-sdk'
+import pg from 'pg'
 import t, { type Test } from 'tap'
 import { startReceiver } from '../dev/webhooks/receiver.ts'
 import { createAgentTokens } from '../src/sessions/agent-tokens.ts'
 import { jobMetadata } from '../src/sessions/modes.ts'
 import type { WrittenLine } from '../src/sessions/transcripts.ts'
-import { appFor, claimsOf, configOf, databaseFor, environment, livekitFor, movableClock, notFound, notYours, problem, queryFor, sameProblem, userToken, type TestApp } from './helper.ts'
+import { appFor, claimsOf, configOf, databaseFor, environment, eventually, livekitFor, movableClock, notFound, notYours, problem, queryFor, sameProblem, userToken, type TestApp } from './helper.ts'
 
 const livekit = await livekitFor(t)
 const databaseUrl = await databaseFor(t)
@@ -207,6 +208,26 @@ t.test('an agent that was killed, or never came, is waited for a minute', async 
   t.same((await read('fred', without.id)).json().lines, [])
   await app.outbox.deliver()
   t.same(receiver.received.filter(({ body }) => body.type === 'transcript.ready' && body.data.user_id === 'fred').map(({ body }) => body.data.id).sort(), [id, without.id].sort())
+})
+
+t.test('one whose second agent is just writing its first line is not ready', async (t) => {
+  const { id, token, end } = await conversation('greta')
+  const second = randomUUID()
+  await write(token, [line(1, 'Hello.')], { done: true })
+  await end()
+  const writing = new pg.Client(databaseUrl)
+  await writing.connect()
+  t.teardown(() => writing.end())
+  await writing.query('begin')
+  await writing.query('select 1 from sessions where id = $1 for share', [id])
+  const settled = app.transcripts.settle()
+  await eventually(async () => (await query('select 1 from pg_stat_activity where wait_event_type = \'Lock\' and query like \'%transcript = \'\'ready\'\'%\'')).length > 0)
+  await writing.query('insert into transcript_writers (session_id, writer, done, bytes) values ($1, $2, false, 0)', [id, second])
+  await writing.query('commit')
+  await settled
+  t.equal(await stateOf('greta', id), 'writing')
+  t.equal((await write(token, [line(1, 'I am back.')], { writer: second, done: true })).statusCode, 200)
+  t.equal(await stateOf('greta', id), 'ready')
 })
 
 t.test('replicas that make it ready at once, and an agent that says so twice, tell of it once', async (t) => {

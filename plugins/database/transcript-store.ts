@@ -8,10 +8,6 @@ const MOST = 8 * 1024 * 1024
 const ROW = 100
 const WRITERS = 100
 
-/** Of the session `s`: all who wrote are done, or their time is over. */
-const whole = (endedUntil: string) => `
-  (s.ended_at <= ${endedUntil} or (exists (select 1 from transcript_writers where session_id = s.id) and not exists (select 1 from transcript_writers where session_id = s.id and not done)))`
-
 export function createTranscriptStore ({ query }: Database): TranscriptStore {
   return {
     // The row is held until the lines are there: whoever makes the transcript ready or deletes it comes before all of them or after.
@@ -41,13 +37,18 @@ export function createTranscriptStore ({ query }: Database): TranscriptStore {
     linesOf: (sessionId, deadline) => query<SealedLine>('select writer, seq, revision, at, key_id, sealed from transcript_lines where session_id = $1 order by at, writer, seq', [sessionId], deadline),
 
     async due (endedUntil, limit) {
-      const due = await query<{ id: string }>(`select id from sessions s where transcript = 'writing' and ended_at is not null and ${whole('$1')} order by ended_at limit $2`, [endedUntil, limit])
+      const due = await query<{ id: string }>('select id from sessions where transcript = \'writing\' and ended_at is not null and (ended_at <= $1 or transcript_is_whole(id)) order by ended_at limit $2', [endedUntil, limit])
       return due.map(({ id }) => id)
     },
 
+    // Held first, then asked about: whoever was writing is through, and seen.
     makeReady: async (id, endedUntil, now) => (await query(`
-      with ready as (
-        update sessions s set transcript = 'ready' where id = $1 and transcript = 'writing' and ended_at is not null and ${whole('$2')} returning *),
+      with held as materialized (
+        select id, ended_at from sessions where id = $1 and transcript = 'writing' and ended_at is not null for update),
+      whole as materialized (
+        select id from held where ended_at <= $2 or transcript_is_whole(id)),
+      ready as (
+        update sessions s set transcript = 'ready' from whole where s.id = whole.id returning s.*),
       noted as (
         insert into session_events (session_id, user_id, at, type, actor, data) select id, user_id, $3::timestamptz, 'transcript.ready', 'service', '{}' from ready returning id, at, type),
       ${addMessages('ready')}
