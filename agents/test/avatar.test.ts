@@ -237,8 +237,8 @@ for (const [name, behaviour, limit, late] of [
     const greeting = await until('the agent itself speaks', () => heardFrom(caller, agent.identity, joined)[0], 8000)
     await caller.hearsSilence(greeting.at)
     if (late) {
-      await until('the avatar comes', () => bey.avatars.length > before)
-      for (const avatar of bey.avatars.slice(before)) await until('it is sent away', () => avatar.output().includes('session ended'))
+      await until('the avatar comes', () => bey.avatars.length > before, 10_000)
+      for (const avatar of bey.avatars.slice(before)) await until('it is sent away', () => avatar.output().includes('session ended'), 20_000)
     }
     await answersByVoice(caller, agent.identity)
     assert.ok(!caller.others().some(({ identity }) => identity === 'bey-avatar-agent'))
