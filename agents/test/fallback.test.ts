@@ -3,7 +3,7 @@ import { initializeLogger, llm as models, tokenize, tts as voices } from '@livek
 import { AudioFrame } from '@livekit/rtc-node'
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type RequestListener } from 'node:http'
+import type { RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { WebSocketServer } from 'ws'
@@ -15,6 +15,7 @@ import { addTo } from '../src/usage.ts'
 import { call } from './support/caller.ts'
 import { startLanguageModel, weatherScript } from './support/language-model.ts'
 import { freePort, until } from './support/processes.ts'
+import { serve } from './support/serve.ts'
 import { agentJoins, startSession } from './support/session.ts'
 import { startStage } from './support/stage.ts'
 
@@ -25,15 +26,8 @@ const clouds = {
   tts: [{ provider: 'elevenlabs', api_key_env: 'ELEVEN_API_KEY', model: 'eleven_flash_v2_5', voice: 'v' }, { provider: 'livekit', model: 'cartesia/sonic-3', voice: 'w' }]
 }
 
-async function serve (t: TestContext, answer: RequestListener): Promise<string> {
-  const server = createServer(answer).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
-}
+/** A server of OpenAI's interface. */
+const serveApi = async (t: TestContext, answer: RequestListener) => `${await serve(t, answer)}/v1`
 
 /** Of LiveKit's inference the voice: for each text one second of sound. */
 async function serveVoice (t: TestContext): Promise<string> {
@@ -87,8 +81,8 @@ test('what is wrong with PROVIDERS is named, never a key', () => {
 test('the first recogniser is down, the first model hangs, the first voice answers 503: the user is greeted and answered by the second ones', async (t) => {
   const down = `http://127.0.0.1:${await freePort()}/v1`
   let asked = 0
-  const hangs = await serve(t, (request) => { if (request.method === 'POST') asked++ })
-  const refuses = await serve(t, (_request, response) => { response.writeHead(503).end() })
+  const hangs = await serveApi(t, (request) => { if (request.method === 'POST') asked++ })
+  const refuses = await serveApi(t, (_request, response) => { response.writeHead(503).end() })
   const list = (first: string, second: string, key: string, more: object) => [first, second].map((url) => ({ provider: 'openai', base_url: url, api_key_env: key, ...more }))
   const env: Record<string, string> = {}
   const stage = await startStage({
@@ -134,8 +128,8 @@ for (const voice of ['a voice that streams', 'one that does not']) {
     const model = await startLanguageModel(weatherScript)
     t.after(() => model.stop())
     let spoken = 0
-    const refuses = await serve(t, (_request, response) => { response.writeHead(503).end() })
-    const works = await serve(t, (request, response) => {
+    const refuses = await serveApi(t, (_request, response) => { response.writeHead(503).end() })
+    const works = await serveApi(t, (request, response) => {
       request.resume()
       if (request.url === '/v1/audio/transcriptions') return response.writeHead(200, { 'content-type': 'application/json' }).end('{"text":"hello"}')
       spoken++

@@ -1,9 +1,7 @@
 // What the servers of a conversation may take: silence before and within an answer has a limit, and an interruption is no failure.
 import { llm } from '@livekit/agents'
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer, type RequestListener } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { RequestListener } from 'node:http'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
@@ -13,20 +11,11 @@ import { createLogger } from '../src/log.ts'
 import { createModel, createParts, impatient } from '../src/parts.ts'
 import { startLanguageModel, weatherScript } from './support/language-model.ts'
 import { until } from './support/processes.ts'
+import { serve } from './support/serve.ts'
 
 createLogger('silent', {})
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
-
-async function serve (t: TestContext, answer: RequestListener): Promise<string> {
-  const server = createServer(answer).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
 
 test('a server that never answers is given up, also when garbage is collected meanwhile', async (t) => {
   const url = await serve(t, () => {})
